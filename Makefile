@@ -13,7 +13,8 @@ export WANDB_SILENT ?= true
 export MPLBACKEND ?= Agg
 export HF_HUB_DISABLE_TELEMETRY ?= 1
 TEST_ENV := HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1
-NB_FLAGS := $(if $(KLUE_STS_DATA),klue)
+# klue: the KLUE-STS files are there; extra: KorSTS, back-translations and the former project's predictions lie beside them
+NB_FLAGS := $(strip $(if $(wildcard $(KLUE_STS_DATA)/klue-sts-v1.1_train.json),klue) $(if $(wildcard $(KLUE_STS_DATA)/../nlu_sts/dev_set_score.csv),extra))
 
 .PHONY: help run test slow bench prep export clean serve lab readme
 .DEFAULT_GOAL := help
