@@ -13,19 +13,19 @@ from functools import lru_cache
 import numpy as np
 import pandas as pd
 
-# %% ../nbs/01b_drift.ipynb #c0c438ca
+# %% ../nbs/01b_drift.ipynb #779a3983
 @lru_cache(maxsize=1)
 def _kiwi():
     from kiwipiepy import Kiwi
     return Kiwi(num_workers=1)
 
-_REWRITE = [(re.compile(r"(?<!\d)(\d{1,2}):00(?!\d)"), r"\1시"), (re.compile(r"(?<!\d)(\d{1,2}):(\d{2})(?!\d)"), r"\1시 \2분"), (re.compile(r"(\d)/4\s?분기"), r"\1분기"),
+_REWRITE = [(re.compile(r"(?<=\d) (?=\d{3}(?!\d))"), ""), (re.compile(r"(?<!\d)(\d{1,2}):00(?!\d)"), r"\1시"), (re.compile(r"(?<!\d)(\d{1,2}):(\d{2})(?!\d)"), r"\1시 \2분"), (re.compile(r"(\d)/4\s?분기"), r"\1분기"),
             (re.compile(r"(?<![\d/])(\d{1,3})/(\d{1,3})(?![\d/])"), r"\2분의 \1"), (re.compile(r"((?:19|20)\d\d)\.\s?(\d{1,2})(?!\d)"), r"\1년 \2")]
 
 def analyse_text(
     texts: list,  # n strings
 ) -> list:  # n lists of Kiwi tokens (form, tag, start, len)
-    "Morphemes of every text, clock times, fractions and dates spelled out first (15:30 → 15시 30분, 2/3 → 3분의 2)."
+    "Morphemes of every text, clock times, fractions and dates spelled out first (15:30 → 15시 30분, 2/3 → 3분의 2, 5 000 → 5000)."
     for pattern, by in _REWRITE: texts = [pattern.sub(by, t) for t in texts]
     return list(_kiwi().tokenize(texts))
 
@@ -90,16 +90,15 @@ def numbers_differ(
     "Do two sentences state different numbers?"
     return bool((numbers_in(source) ^ numbers_in(output)) - {1.0})
 
-# %% ../nbs/01b_drift.ipynb #24c115b5
-_NEGATION = {("안", "MAG"), ("못", "MAG"), ("없이", "MAG"), ("않", "VX"), ("못하", "VX"), ("못하", "VV"), ("말", "VX"), ("없", "VA"), ("아니", "VCN"), ("모르", "VV"), ("금지", "NNG"), ("불가", "NNG")}
+# %% ../nbs/01b_drift.ipynb #221217f3
+_CANCELLED = re.compile(r"밖에/JX (?:\S+ ){0,3}?(?:안|못|않|없|모르)/\S+|(?:않|말)/VX 으?면/EC 안/MAG 되/VV|말/VX ᆯ지/EC")
+_NEGATION = re.compile(r"(?:^| )(?:(?:안|못|없이|그만)/MAG|(?:않|못하|말)/VX|(?:못하|모르)/VV|없/VA|아니/VCN|(?:금지|불가|대신|이외|제외)/NNG|(?:불|비|미)/XPN|말/VV (?:고|어|어라|아라)/)")
 
 def is_negated(
     tokens: list,  # of one sentence, from analyse_text
-) -> bool:  # does it negate or forbid anything?
-    "Does a sentence hold a negation, by form and tag?"
-    after = [*(t.form for t in tokens[1:]), ""]
-    return any((t.form, _tag(t)) in _NEGATION or (t.form, t.tag, nxt) == ("불", "XPN", "가능") or (t.form == "말" and _tag(t) == "VV" and nxt in ("고", "어", "어라", "아라"))
-               for t, nxt in zip(tokens, after))
+) -> bool:  # does it negate, forbid or exclude anything?
+    "Does a sentence hold a negation, by form and tag, after cancelled ones are taken out?"
+    return bool(_NEGATION.search(_CANCELLED.sub("", " ".join(f"{t.form}/{_tag(t)}" for t in tokens))))
 
 # %% ../nbs/01b_drift.ipynb #db3eb6ff
 def final_ending(
@@ -114,7 +113,7 @@ def final_ending(
     if not end or tokens[end - 1].tag not in ("EF", "EC"): return "", None, asks
     return tokens[end - 1].form + "요" * polite, tokens[end - 2] if end > 1 else None, asks
 
-# %% ../nbs/01b_drift.ipynb #51da81b1
+# %% ../nbs/01b_drift.ipynb #e4c46949
 _ASKING = re.compile(r"(?:습니|ᆸ니|[^니])까요?$|(?<!거)나요?$|가요?$|[냐니래]$|는지요?$")
 _TELLING = re.compile(r"다$|네요?$|군요?$|구나$|거든요?$|더라고요?$|ᆯ게요?$")
 _ORDERING = re.compile(r"^(?:[어아으거너]?라|ᆸ시오|소서)$|렴$|려무나$")
@@ -129,7 +128,7 @@ def sentence_type(
     pleads = any(t.form == "주" and t.tag == "VX" for t in tokens[-5:]) or (form, end[-2:]) == ("바라", "니다")
     if asks or _ASKING.search(end): return "command" if pleads and end in ("ᆯ래", "ᆯ래요", "겠어", "겠어요") else "question"
     if end and (_ORDERING.search(end) or (end in ("세요", "으세요") and tag in ("VV", "VX", "XSV"))): return "command"
-    if pleads and (form in ("주", "말", "보", "바라") or tag == "EP" and end.endswith("시오")): return "command"
+    if pleads and end != "어요" and (form in ("주", "말", "보", "바라") or tag == "EP" and end.endswith("시오")): return "command"
     if (form, tag) == ("말", "VX"): return "command"
     if _TELLING.search(end): return "statement"
     if end and any(t.form in _WH and (i + 1 == len(tokens) or tokens[i + 1].form not in ("보다", "든", "든지", "나")) for i, t in enumerate(tokens)): return "question"
