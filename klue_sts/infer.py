@@ -128,6 +128,12 @@ class Scorer:
         if empty := [i for i, t in enumerate(out) if not t.strip()]: raise ValueError(f"{where(empty[0])} has nothing left after cleaning (only symbols or emoji); give words")
         return out
 
+    def problem(self, text, where: str = "sentence") -> str:
+        "Why a text cannot be scored, or an empty string."
+        try: self._clean([text], lambda _: where)
+        except ValueError as e: return str(e)
+        return ""
+
     def encode(self, texts: list, budget: int = 4096) -> np.ndarray:
         "Unit vectors of `texts`, shape (n, dim), float32; `budget`: padded tokens per forward pass."
         return self._vectors(self._clean(list(texts), lambda i: f"text {i}"), budget)[0]
@@ -167,9 +173,9 @@ class Scorer:
         "Cosine per pair, shape (n,), float64."
         return self._pair_scores(list(left), list(right))[0]
 
-    def predict(self, sentence1, sentence2=None):
+    def predict(self, sentence1, sentence2=None, strict: bool = False):
         "Score a pair (two str), aligned lists, or a frame with sentence1 and sentence2; see the module's `predict`."
-        return _predict(self, sentence1, sentence2)
+        return _predict(self, sentence1, sentence2, strict)
 
 # %% ../nbs/05a_infer.ipynb #208602d1
 def _budget_batches(lengths: list, budget: int) -> list:
@@ -205,14 +211,27 @@ def _session(file: Path, threads: int = None):
     return ort.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
 
 # %% ../nbs/05a_infer.ipynb #4c14ec08
-def _predict(scorer: Scorer, sentence1, sentence2=None):
-    "One pair → Prediction, lists → list of Prediction, frame → frame with score, similarity, pred, truncated."
+def _predict_frame(scorer: Scorer, df, strict: bool):
+    "The frame with score, similarity, pred, truncated, problem; a row that cannot be scored stays, empty and named."
+    import warnings
+    if missing := {"sentence1", "sentence2"} - set(df.columns): raise ValueError(f"the frame lacks {sorted(missing)}; it needs sentence1 and sentence2")
+    pairs = list(zip(df["sentence1"], df["sentence2"]))
+    why = ["; ".join(filter(None, (scorer.problem(a, "sentence1"), scorer.problem(b, "sentence2")))) for a, b in pairs]
+    good = [i for i, w in enumerate(why) if not w]
+    if len(good) < len(pairs):
+        first = next(i for i, w in enumerate(why) if w)
+        message = f"{len(pairs) - len(good)} of {len(pairs)} rows cannot be scored, first row {first}{f' (guid {df.guid.iloc[first]})' if 'guid' in df else ''}: {why[first]}"
+        if strict: raise ValueError(message + ". Mend them, or pass strict=False to score the rest")
+        warnings.warn(message + ". Their score is empty; see the column `problem`.", stacklevel=4)
+    cos, cut = np.full(len(pairs), np.nan), np.zeros(len(pairs), bool)
+    cos[good], cut[good] = scorer._pair_scores([pairs[i][0] for i in good], [pairs[i][1] for i in good])
+    out = df.assign(score=cos, similarity=similarity(cos, scorer.info["calibration"]), pred=(cos >= scorer.info["threshold"]).astype(int), truncated=cut, problem=why)
+    return out.assign(pred=out["pred"].astype("Int64").where(out["problem"] == ""))
+
+def _predict(scorer: Scorer, sentence1, sentence2=None, strict: bool = False):
+    "One pair → Prediction, lists → list of Prediction, frame → frame."
     start = time.perf_counter()
-    if hasattr(sentence1, "columns"):
-        if missing := {"sentence1", "sentence2"} - set(sentence1.columns): raise ValueError(f"the frame lacks {sorted(missing)}; it needs sentence1 and sentence2")
-        cos, cut = scorer._pair_scores(list(sentence1["sentence1"]), list(sentence1["sentence2"]))
-        sim = similarity(cos, scorer.info["calibration"])
-        return sentence1.assign(score=cos, similarity=sim, pred=(cos >= scorer.info["threshold"]).astype(int), truncated=cut)
+    if hasattr(sentence1, "columns"): return _predict_frame(scorer, sentence1, strict)
     single = isinstance(sentence1, str) and isinstance(sentence2, str)
     if not single and (isinstance(sentence1, str) or isinstance(sentence2, str) or sentence2 is None): raise ValueError("give two sentences, two lists of sentences, or one frame with sentence1 and sentence2")
     left, right = ([sentence1], [sentence2]) if single else (list(sentence1), list(sentence2))
@@ -235,9 +254,10 @@ def predict(
     sentence1,  # str, list of str, or a frame with sentence1 and sentence2
     sentence2=None,  # str or list of str; None with a frame
     model=None,  # artefact folder; None: KLUE_STS_MODEL or the packaged model
-):  # Prediction, list of Prediction, or the frame with score, similarity, pred, truncated
+    strict: bool = False,  # frames only: raise for a row that cannot be scored instead of leaving its score empty
+):  # Prediction, list of Prediction, or the frame with score, similarity, pred, truncated, problem
     "How close two Korean sentences are in meaning. Raises `ValueError` naming the row and the remedy for text it cannot score."
-    return get_scorer(model).predict(sentence1, sentence2)
+    return get_scorer(model).predict(sentence1, sentence2, strict)
 
 # %% ../nbs/05a_infer.ipynb #e5084838
 def _export_module(st_model, int8: bool):

@@ -181,7 +181,7 @@ def _arguments(cfg: TrainConfig, run: Path, n: int):
         learning_rate=cfg.lr, weight_decay=cfg.weight_decay, warmup_steps=cfg.warmup, lr_scheduler_type="linear", max_grad_norm=cfg.max_grad_norm,
         optim="adamw_torch", seed=cfg.seed, data_seed=cfg.seed, bf16=torch.cuda.is_available() and torch.cuda.is_bf16_supported(),
         eval_strategy="steps", eval_steps=every, save_strategy="steps", save_steps=every, save_total_limit=2, logging_steps=every, logging_nan_inf_filter=False,
-        load_best_model_at_end=True, metric_for_best_model="eval_valid_pearson", greater_is_better=True,
+        load_best_model_at_end=True, metric_for_best_model="eval_valid_pearson", greater_is_better=True, use_cpu=not (torch.cuda.is_available() or torch.backends.mps.is_available()),
         batch_sampler=_bucket_sampler if cfg.bucket else "batch_sampler", disable_tqdm=quiet, report_to=_report_to(), run_name=run.name)
 
 def _in_notebook() -> bool:
