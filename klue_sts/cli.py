@@ -6,10 +6,11 @@
 __all__ = ['load_named', 'cmd_data', 'cmd_train', 'cmd_eval', 'cmd_predict', 'cmd_serve', 'cmd_mini', 'cmd_run', 'build_parser',
            'main']
 
-# %% ../nbs/07a_cli.ipynb #5e97fe77
+# %% ../nbs/07a_cli.ipynb #3dadd049
 import argparse
 import os
 import sys
+import warnings
 from pathlib import Path
 
 from . import __version__
@@ -93,7 +94,7 @@ def cmd_eval(args) -> None:
     print(report)
     if args.out: print(f"report: {args.out}")
 
-# %% ../nbs/07a_cli.ipynb #c970fd2d
+# %% ../nbs/07a_cli.ipynb #db9e4506
 def _add_predict(p):
     p.add_argument("sentences", nargs="*", metavar="SENTENCE", help="two sentences")
     p.add_argument("--file", help="a file with sentence1 and sentence2 (.json, .csv, .tsv, .parquet)")
@@ -117,7 +118,9 @@ def _predict_file(args) -> int:
     from klue_sts.data import read_table
     from klue_sts.infer import predict
     out = Path(args.out or Path(args.file).with_suffix(".scored.csv"))
-    scored = predict(read_table(args.file), model=args.model)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*rows cannot be scored")  # said below, row by row
+        scored = predict(read_table(args.file), model=args.model)
     scored.to_csv(out, index=False, encoding="utf-8-sig")
     bad = scored[scored["problem"] != ""]
     print(f"{len(scored) - len(bad)} of {len(scored)} pairs scored → {out}")
@@ -148,11 +151,11 @@ def cmd_mini(args) -> None:
     from klue_sts.mini import make_mini
     print(make_mini(out=args.out, corpus=args.corpus, bt=args.bt))
 
-# %% ../nbs/07a_cli.ipynb #c98270c6
+# %% ../nbs/07a_cli.ipynb #d37ff2c5
 def _add_run(p):
     p.add_argument("--data", default="auto", choices=("auto", "sample", "klue"), help="auto: KLUE-STS where it can be had, else the sample (default)")
     p.add_argument("--out", default="runs", help="parent of the run folder (default: %(default)s)")
-    p.add_argument("--epochs", type=float, default=2.0)
+    p.add_argument("--epochs", type=float, default=1.0, help="passes over the training pairs (default: %(default)s)")
     p.add_argument("--max-steps", type=int, default=-1, help="stop after so many steps (for a quick look)")
     p.add_argument("--seed", type=int, default=42)
 
@@ -191,15 +194,16 @@ def cmd_run(args) -> None:
     print(f"\nserve it:  klue-sts serve --model {artefact}    (the packaged model: make serve)")
 
 def _run_table(models: dict, devs: dict):
-    "One row per data set and model: n, Pearson with its interval, within-source Pearson, F1."
+    "One row per data set and model: Pearson of the cosine with its interval and of the 0-5 similarity, within-source Pearson of the cosine, F1."
     import pandas as pd
     from klue_sts.eval import evaluate
     rows = []
     for name, dev in devs.items():
         for model, path in models.items():
-            m = evaluate(dev, model=path).metrics.set_index("metric")
-            rows.append({"data": name, "n": len(dev), "model": model, "Pearson": f"{m.value.pearson:.3f} [{m.low.pearson:.3f}, {m.high.pearson:.3f}]",
-                         "within-source": f"{m.value.within_source:.3f}", "F1": f"{m.value.f1:.3f}"})
+            t = evaluate(dev, model=path).metrics.set_index(["metric", "column"])
+            value, low, high = t.loc[("pearson", "score")]
+            rows.append({"data": name, "n": len(dev), "model": model, "Pearson (cosine)": f"{value:.3f} [{low:.3f}, {high:.3f}]", "Pearson (0-5)": f"{t.value['pearson', 'similarity']:.3f}",
+                         "within-source": f"{t.value['within_source', 'score']:.3f}", "F1": f"{t.value['f1', 'pred']:.3f}"})
     return pd.DataFrame(rows)
 
 # %% ../nbs/07a_cli.ipynb #5036359a

@@ -101,6 +101,7 @@ def check_text(
     where: str = "sentence",  # what to call it in the message
 ) -> str:  # the text, unchanged
     "A non-empty str of at most MAX_CHARS characters that can be encoded, else `ValueError`."
+    if isinstance(text, float) and text != text: raise ValueError(f"{where} is missing; give a sentence")
     if not isinstance(text, str): raise ValueError(f"{where} must be text, got {type(text).__name__}")
     if not text.strip(): raise ValueError(f"{where} is empty; give a sentence")
     if len(text) > MAX_CHARS: raise ValueError(f"{where} has {len(text)} characters, at most {MAX_CHARS} are allowed; split it into sentences")
