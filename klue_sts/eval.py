@@ -19,9 +19,8 @@ import pandas as pd
 
 from . import __version__
 from .data import THRESHOLD, _DIGESTS, DataError, _axes, check_pairs, content_digest, load_sample
-from .infer import ArtefactError, Scorer, _onnx_file, get_scorer, model_path, read_info, write_info
-from .metrics import (accuracy, bootstrap_ci, by_band, by_source, f1, mae, metrics_with_ci, paired_bootstrap, pearson, rmse, spearman, williams_test,
-                              within_source_pearson)
+from .infer import ArtefactError, Scorer, _onnx_file, _verify, get_scorer, model_path, read_info, write_info
+from .metrics import accuracy, bootstrap_ci, by_band, by_source, f1, mae, metrics_with_ci, paired_bootstrap, pearson, rmse, spearman, williams_test, within_source_pearson
 
 # %% ../nbs/06_eval.ipynb #e008
 def score_pairs(
@@ -44,8 +43,7 @@ def data_facts(
     name: str = None,  # what to call data that is neither KLUE-STS nor our sample
 ) -> dict:  # name, digest, n
     "Which data this is: KLUE-STS and our sample are known by their content, whatever the caller says."
-    known = {digest: f"KLUE-STS v1.1 {split}" for (_, split), digest in _DIGESTS.items()}
-    known |= {content_digest(load_sample(split)): f"klue_sts sample {split}" for split in ("train", "dev")}
+    known = {d: f"KLUE-STS v1.1 {s}" for (_, s), d in _DIGESTS.items()} | {content_digest(load_sample(s)): f"klue_sts sample {s}" for s in ("train", "dev")}
     digest = content_digest(df)
     return {"name": known.get(digest, name or "unnamed"), "digest": digest, "n": len(df)}
 
@@ -66,11 +64,10 @@ def figures(
     "Every figure with its bootstrap interval; nan where it is undefined, e.g. for constant predictions."
     if len(scored) < 2: raise ValueError(f"evaluation needs at least 2 labelled pairs, got {len(scored)}; for a single pair use klue_sts.infer.predict")
     views = {"score": 5 * scored["score"], "similarity": scored["similarity"]}
-    t = pd.concat([metrics_with_ci(x, scored["true"], scored["source"], binary=scored["pred"], **boot).assign(column=c) for c, x in views.items()])
-    t.loc[t["metric"].isin(["f1", "accuracy"]), "column"] = "pred"
-    t = t[(t["column"] != "score") | ~t["metric"].isin(["mae", "rmse", "bias"])].drop_duplicates(["metric", "column"])
-    order = {"score": 0, "similarity": 1, "pred": 2}
-    return t.sort_values("column", key=lambda c: c.map(order), kind="stable", ignore_index=True)[["metric", "column", "value", "low", "high"]]
+    ci = {c: metrics_with_ci(x, scored["true"], scored["source"], binary=scored["pred"], **boot).set_index("metric") for c, x in views.items()}
+    plan = {"score": "pearson spearman within_source", "similarity": "pearson spearman within_source mae rmse bias", "pred": "f1 accuracy"}
+    t = pd.concat([ci.get(c, ci["similarity"]).loc[names.split()].assign(column=c) for c, names in plan.items()])
+    return t.reset_index()[["metric", "column", "value", "low", "high"]]
 
 # %% ../nbs/06_eval.ipynb #e026
 def source_table(
@@ -124,8 +121,8 @@ def worst_pairs(
 ) -> pd.DataFrame:  # guid, source, true, similarity, error (similarity - true); largest errors first
     "The pairs a model gets most wrong, by guid."
     if n < 1: raise ValueError(f"n is {n}; ask for at least 1 pair")
-    t = scored.assign(error=scored["similarity"] - scored["true"])[["guid", "source", "true", "similarity", "error"]]
-    t = t.sort_values("error", key=lambda e: -e.abs(), kind="stable").head(n).reset_index(drop=True)
+    t = scored.assign(error=scored["similarity"] - scored["true"]).sort_values("error", key=lambda e: -e.abs(), kind="stable", ignore_index=True)
+    t = t.head(n)[["guid", "source", "true", "similarity", "error"]]
     if not show: return t
     ours = pd.concat([load_sample(split) for split in ("train", "dev")]).set_index("guid")
     if foreign := [g for g in t["guid"] if g not in ours.index]:
@@ -137,20 +134,20 @@ def reliability(
     pred,  # predicted scores, 0-5, shape (n,)
     true,  # human scores, 0-5, shape (n,)
     bins: int = 10,  # bins of about equal size, at most n
-) -> pd.DataFrame:  # one row a bin, rising: n, pred (mean), true (mean)
+) -> pd.DataFrame:  # one row a bin, rising: n, predicted (mean), true (mean)
     "Mean prediction against mean human score, bin by bin; equal predictions share a bin."
     from scipy.stats import rankdata
     x, y = np.asarray(pred, float), np.asarray(true, float)
     if len(x) != len(y) or not 1 <= bins <= len(x): raise ValueError(f"got {len(x)} predictions, {len(y)} human scores and {bins} bins; give one score per prediction and 1 to n bins")
     bin_of = ((rankdata(x) - 0.5) * bins // len(x)).astype(int)
-    t = pd.DataFrame({"pred": x, "true": y}).groupby(bin_of).agg(n=("true", "size"), pred=("pred", "mean"), true=("true", "mean"))
-    return t.reset_index(drop=True)
+    t = pd.DataFrame({"predicted": x, "true": y}).groupby(bin_of)
+    return t.agg(n=("true", "size"), predicted=("predicted", "mean"), true=("true", "mean")).reset_index(drop=True)
 
 def calibration_error(
     table: pd.DataFrame,  # from reliability
 ) -> float:  # >= 0, in points of the scale
     "Mean distance of the bins from the diagonal, weighted by their size."
-    return float(np.average((table["pred"] - table["true"]).abs(), weights=table["n"]))
+    return float(np.average((table["predicted"] - table["true"]).abs(), weights=table["n"]))
 
 # %% ../nbs/06_eval.ipynb #e045
 def plot_calibration(
@@ -163,7 +160,7 @@ def plot_calibration(
     ax.plot([0, 5], [0, 5], color="gray", ls=":", lw=1)
     for label, x, style in (("보정 전: 코사인×5", 5 * scored["score"], "o--"), ("보정 후: similarity", scored["similarity"], "o-")):
         t = reliability(x, scored["true"], max(1, min(bins, len(scored) // 5)))
-        ax.plot(t["pred"], t["true"], style, ms=4, label=f"{label} (어긋남 {calibration_error(t):.2f}점)")
+        ax.plot(t["predicted"], t["true"], style, ms=4, label=f"{label} (어긋남 {calibration_error(t):.2f}점)")
     ax.set(xlabel="모델 점수의 칸별 평균", ylabel="사람 점수의 칸별 평균", xlim=(min(-0.1, ax.get_xlim()[0]), 5.1), ylim=(-0.1, 5.1))
     ax.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1))
     return ax
@@ -172,11 +169,11 @@ def plot_calibration(
 def _md(df: pd.DataFrame) -> str:
     "A Markdown table; the index becomes a column unless it only counts rows."
     if not isinstance(df.index, pd.RangeIndex): df = df.rename_axis("").reset_index()
-    cell = lambda v: "–" if pd.isna(v) else f"{v:.3f}" if isinstance(v, float) else str(v).replace("|", "\\|")
+    cell = lambda v: "–" if pd.isna(v) else (f"{v:.3f}" if v == 0 or abs(v) >= 5e-4 else f"{v:.0e}") if isinstance(v, float) else str(v).replace("|", "\\|")
     rows = [list(df.columns), ["---"] * len(df.columns), *df.itertuples(index=False, name=None)]
     return "\n".join("| " + " | ".join(map(cell, r)) + " |" for r in rows)
 
-@dataclass
+@dataclass(eq=False)
 class Report:
     "What one model does on one data set: figures and guids, no sentences."
     model: dict  # from model_facts, or any dict with a name
@@ -186,11 +183,9 @@ class Report:
     sources: pd.DataFrame  # from source_table
     bands: pd.DataFrame  # from band_table
     versus: dict = field(default_factory=dict)  # other system → table of compare_predictions
-
     def figure(self, metric: str, column: str) -> float:
         "One value, e.g. figure('pearson', 'score')."
         return float(self.metrics.set_index(["metric", "column"]).loc[(metric, column), "value"])
-
     @property
     def title(self) -> str: return f"{self.model['name']}{f' ({p})' if (p := self.model.get('precision')) else ''}, {self.data['name']}, n = {self.data['n']}"
     def __repr__(self) -> str: return self.title + "\n" + self.metrics.round(3).to_string(index=False)
@@ -226,7 +221,7 @@ _FILES = {"metrics.json", "predictions.csv", "scatter.png", "calibration.png", "
 
 def _report_md(r: Report) -> str:
     parts = [f"# 평가 보고서: {r.title}", f"자료의 지문 `{r.data['digest']}`, 모델의 지문 `{r.model.get('id', '–')}`, klue_sts {__version__}",
-             "## 지표", "`score`는 코사인, `similarity`는 보정한 0~5점, `pred`는 예/아니오이고, low와 high는 붓스트랩 구간입니다.", _md(r.metrics),
+             "## 지표", "`score`는 코사인, `similarity`는 보정한 0~5점, `pred`는 예/아니오입니다. low와 high는 붓스트랩 구간이고, 출처별 표와 점수대별 표는 similarity로 쟀습니다.", _md(r.metrics),
              "## 출처별", _md(r.sources), "## 점수대별", _md(r.bands), "## 3.0점을 경계로", _md(confusion(r.scored)), "![](scatter.png)",
              "## 보정", "![](calibration.png)", "## 오차가 큰 쌍", _md(worst_pairs(r.scored))]
     for name, t in r.versus.items(): parts += [f"## 비교: {name}", _md(t)]
@@ -297,7 +292,7 @@ def compare_predictions(
         rows.append(row | {"p_williams": williams_test(*r, n=len(t))["p"] if len(t) > 3 and np.isfinite(r).all() else np.nan})
     return pd.DataFrame(rows)
 
-# %% ../nbs/06_eval.ipynb #e082
+# %% ../nbs/06_eval.ipynb #e084
 _PUBLISHED = [  # system, parameters, split of KLUE-STS, figures, where they were published
     ("paraphrase-multilingual-MiniLM-L12-v2, zero-shot", "118M", "dev", {"pearson": 0.664}, "MTEB"),
     ("potion-multilingual-128M, static, zero-shot", "128M", "dev", {"pearson": 0.654}, "MTEB"),
@@ -320,7 +315,7 @@ _PUBLISHED = [  # system, parameters, split of KLUE-STS, figures, where they wer
     ("KLUE-RoBERTa-large, cross-encoder", "337M", "test", {"pearson": 0.934, "f1": 0.866}, "KLUE (Park et al. 2021)"),
 ]
 
-# %% ../nbs/06_eval.ipynb #e083
+# %% ../nbs/06_eval.ipynb #e085
 def leaderboard(
     split: str = "dev",  # "dev" or "test" of KLUE-STS
     metric: str = "pearson",  # "pearson", "spearman", "f1" or "within_source"
@@ -329,29 +324,29 @@ def leaderboard(
     "Published and measured figures of one metric on one split; nothing else can get into the table."
     if split not in ("dev", "test"): raise ValueError(f"split {split!r} is not known; use 'dev' or 'test'")
     if metric not in ("pearson", "spearman", "f1", "within_source"): raise ValueError(f"metric {metric!r} is not ranked; use 'pearson', 'spearman', 'f1' or 'within_source'")
-    rows = [(system, size, figs[metric], np.nan, np.nan, source) for system, size, where, figs, source in _PUBLISHED if where == split and metric in figs]
+    rows = [(system, size, split, metric, figs[metric], np.nan, np.nan, source) for system, size, where, figs, source in _PUBLISHED if where == split and metric in figs]
     for r in reports:
         if r.data["digest"] != _DIGESTS.get(("klue", split)): raise ValueError(f"a report on {r.data['name']!r} does not belong in the KLUE-STS {split} table; evaluate on load_klue_sts('dev') (test labels are not public)")
-        rows += [(r.model["name"], r.model.get("size", "–"), f.value, f.low, f.high, f"measured here, {f.column}") for f in r.metrics.itertuples() if f.metric == metric]
-    t = pd.DataFrame(rows, columns=["system", "size", "value", "low", "high", "source"]).sort_values("value", ascending=False, kind="stable", ignore_index=True)
-    t.insert(2, "split", split); t.insert(3, "metric", metric)
-    return t
+        rows += [(r.model["name"], r.model.get("size", "–"), split, metric, f.value, f.low, f.high, f"measured here, {f.column}") for f in r.metrics.itertuples() if f.metric == metric]
+    t = pd.DataFrame(rows, columns=["system", "size", "split", "metric", "value", "low", "high", "source"])
+    return t.sort_values("value", ascending=False, kind="stable", ignore_index=True)
 
-# %% ../nbs/06_eval.ipynb #e093
+# %% ../nbs/06_eval.ipynb #e095
 def write_metrics(
     report: Report,  # from evaluate
     model=None,  # the artefact it was made with; None: KLUE_STS_MODEL or the packaged model
 ) -> dict:  # the entry in klue_sts.json's "metrics" under the data set's name
     "Note measured figures in the artefact; nothing is written where this model has them for this data already."
     path = model_path(model)
-    facts = model_facts(Scorer(path, report.model.get("precision")))
-    if report.model.get("id") != facts["id"]: raise ArtefactError(f"the report is on another model than the artefact {path.name!r}; evaluate this artefact first")
+    facts = model_facts(Scorer(path))
+    if report.model.get("id") != facts["id"]: raise ArtefactError(f"the report is on another model or precision than {path.name!r} serves; evaluate this artefact first")
     if report.data["name"] == "unnamed": raise ValueError("the report's data has no name; call evaluate with name=…")
     info = read_info(path)
+    _verify(path, info, list(info["files"]))
     noted = info.setdefault("metrics", {}).get(report.data["name"])
     if noted and (noted["digest"], noted["model"]) == (report.data["digest"], facts["id"]): return noted
-    rows = json.loads(report.metrics.to_json(orient="records", double_precision=4))
-    entry = {"digest": report.data["digest"], "n": report.data["n"], "precision": facts["precision"], "model": facts["id"], "figures": rows}
+    entry = {"digest": report.data["digest"], "n": report.data["n"], "precision": facts["precision"], "model": facts["id"]}
+    entry["figures"] = json.loads(report.metrics.to_json(orient="records", double_precision=4))
     info["metrics"][report.data["name"]] = entry
     write_info(path, info)
     return entry

@@ -372,8 +372,9 @@ def write_info(
     path = Path(path)
     files = sorted(p for p in path.rglob("*") if p.is_file() and p.suffix in (".onnx", ".safetensors", ".json") and p.name != "klue_sts.json")
     info = info | {"files": {str(p.relative_to(path)): {"bytes": p.stat().st_size, "sha256": hashlib.sha256(p.read_bytes()).hexdigest()} for p in files}}
-    (path / "klue_sts.json").write_text(json.dumps(info, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-    return path / "klue_sts.json"
+    part = path / "klue_sts.json.part"
+    part.write_text(json.dumps(info, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    return part.replace(path / "klue_sts.json")
 
 def _save_weights(model, out: Path, half: bool) -> None:
     "Sentence-transformers folder with safetensors; fp16 where asked for."
