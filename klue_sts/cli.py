@@ -46,21 +46,21 @@ def cmd_data(args) -> None:
     print(describe(df).to_string())
     if args.out: print(f"\n{len(df)} rows written to {write_pairs(df, args.out)}")
 
-# %% ../nbs/07a_cli.ipynb #bb9ab801
+# %% ../nbs/07a_cli.ipynb #24725e02
 def _add_train(p):
     from dataclasses import fields
     from klue_sts.train import TrainConfig
     p.add_argument("--data", default="sample", help="what to train on (default: %(default)s)")
     p.add_argument("--valid", help="a file to validate on; default: a leak-free tenth of --data")
     p.add_argument("--out", default="runs", help="parent of the run folder (default: %(default)s)")
-    p.add_argument("--package", help="also bundle the best weights as an artefact in this folder")
+    p.add_argument("--package", help="where to bundle the best weights as an artefact (default: RUN/artefact)")
     flag = lambda text: {"true": True, "false": False}[text.lower()]
     for f in fields(TrainConfig):
         kind = flag if isinstance(f.default, bool) else type(f.default)
         p.add_argument("--" + f.name.replace("_", "-"), type=kind, default=f.default, metavar=str(f.default), help=f"TrainConfig.{f.name}")
 
 def cmd_train(args) -> None:
-    "Train or resume a run; the best weights are in RUN/model."
+    "Train or resume a run; the best weights are in RUN/model, bundled for use in RUN/artefact."
     from dataclasses import fields
     from klue_sts.data import split_pairs
     from klue_sts.preprocess import preprocess
@@ -72,7 +72,7 @@ def cmd_train(args) -> None:
     if int(os.environ.get("RANK", 0)): return
     print(f"{result.run}: step {result.best['step']}, validation Pearson {result.best['valid_pearson']:.4f}, within-source {result.best['valid_within_source']:.4f}"
           f"{', stopped early' if result.stopped_early else ''}, {result.seconds:.0f} s")
-    if args.package: print(f"artefact: {_package(result, valid_df, args.package)}")
+    print(f"artefact: {_package(result, valid_df, args.package or result.run / 'artefact')}")
 
 def _package(result, valid_df, out):
     "Bundle a finished run, calibrated on its validation side."

@@ -221,6 +221,8 @@ _FILES = {  # name: base address, SHA-256 of the file where one is published as 
 _DIGESTS = {  # content_digest of the frames, whatever file they came from
     ("klue", "train"): "ed5931eabaed2e24238ad1e8e160d2e586faa0fffccc369908ee6ed5a710d953",
     ("klue", "dev"): "0f09ca669ae111fbee3be4be22a4fc4a02c4022a985f9156d09664380e848380",
+    ("korsts", "train"): "8c76ffd84bdc6378b6700e6cbe5d7bf56a2d03dd81fc431f3790db14fc15ab6c",
+    ("korsts", "dev"): "81ddb7fd5f8717fa5b32304d1e641727999ec63d61acf192ad31a2aca83fbb64",
 }
 
 # %% ../nbs/00_data.ipynb #8746fe18
@@ -232,6 +234,13 @@ def content_digest(
     for r in zip(df["guid"], df["sentence1"], df["sentence2"], df["real_label"]):
         h.update(json.dumps([*r[:3], f"{float(r[3]):.6f}"], ensure_ascii=False).encode() + b"\n")
     return h.hexdigest()
+
+# %% ../nbs/00_data.ipynb #f53cc15a
+def _check_content(df: pd.DataFrame, kind: str, split: str, name: str, path: Path, cached: bool) -> None:
+    "Raise `DataError` where the content is not the published one; a wrong file of the cache goes, so that it can be fetched again."
+    if (got := content_digest(df)) == _DIGESTS[kind, split]: return
+    if cached: path.unlink()
+    raise DataError(f"{path.name}: content differs from {name} (digest {got[:12]}…); get the official file again")
 
 # %% ../nbs/00_data.ipynb #7fb84c84
 def fetch_file(
@@ -277,9 +286,7 @@ def load_klue_sts(
     path = local or fetch_file(name, **fetch)
     records = json.loads(path.read_text(encoding="utf-8")) if via == "github" else pd.read_parquet(path).to_dict("records")
     df = keep_valid(frame_from_records(records), strict=True, where=name)
-    if content_digest(df) != _DIGESTS["klue", split]:
-        if not local: path.unlink()
-        raise DataError(f"{name}: content differs from KLUE-STS v1.1 {split} (digest {content_digest(df)[:12]}…); get the official file again")
+    _check_content(df, "klue", split, f"KLUE-STS v1.1 {split}", path, cached=not local)
     df.attrs["from"] = f"{'KLUE_STS_DATA' if local else via}:{name}"
     return df
 
@@ -290,11 +297,14 @@ def load_korsts(
 ) -> pd.DataFrame:  # frame of this series; source and domain are the genre
     "KorSTS (Ham et al. 2020, CC BY-SA 4.0): STS-B translated into Korean, ratings 0-5."
     _check_split(split)
-    path = _find_local(f"sts-{split}.tsv") or fetch_file(f"sts-{split}.tsv", **fetch)
+    local = _find_local(f"sts-{split}.tsv")
+    path = local or fetch_file(f"sts-{split}.tsv", **fetch)
     raw = pd.read_csv(path, sep="\t", quoting=3, dtype={"year": str, "id": str, "filename": str})
     df = _complete(raw.assign(guid=[f"korsts_{split}_{i:05d}" for i in range(len(raw))], source=raw["genre"], real_label=raw["score"]).drop(columns="score"), "korsts")
     df["domain"] = df["source"].str.removeprefix("main-")
-    return keep_valid(df, strict=True, where=path.name)
+    df = keep_valid(df, strict=True, where=path.name)
+    _check_content(df, "korsts", split, f"KorSTS {split}", path, cached=not local)
+    return df
 
 # %% ../nbs/00_data.ipynb #6e0b33ff
 def describe(

@@ -126,7 +126,7 @@ class Scorer:
     def _clean(self, texts: list, where) -> list:
         "Checked and cleaned texts; `where(i)` names the i-th in messages."
         out = [clean_text(check_text(t, where(i)), self.info["profile"]) for i, t in enumerate(texts)]
-        if empty := [i for i, t in enumerate(out) if not t.strip()]: raise ValueError(f"{where(empty[0])} has nothing left after cleaning (only symbols or emoji); give words")
+        if empty := [i for i, t in enumerate(out) if not any(map(str.isalnum, t))]: raise ValueError(f"{where(empty[0])} has nothing left after cleaning (only symbols or emoji); give words")
         return out
 
     def problem(self, text, where: str = "sentence") -> str:
@@ -229,6 +229,7 @@ def _predict_frame(scorer: Scorer, df, strict: bool):
     out = df.assign(score=cos, similarity=similarity(cos, scorer.info["calibration"]), pred=(cos >= scorer.info["threshold"]).astype(int), truncated=cut, problem=why)
     return out.assign(pred=out["pred"].astype("Int64").where(out["problem"] == ""))
 
+# %% ../nbs/05a_infer.ipynb #530914d1
 def _predict(scorer: Scorer, sentence1, sentence2=None, strict: bool = False):
     "One pair → Prediction, lists → list of Prediction, frame → frame."
     start = time.perf_counter()
@@ -241,6 +242,7 @@ def _predict(scorer: Scorer, sentence1, sentence2=None, strict: bool = False):
     out = [Prediction(a, b, float(c), float(s), int(c >= scorer.info["threshold"]), took, bool(t)) for a, b, c, s, t in zip(left, right, cos, sim, cut)]
     return out[0] if single else out
 
+# %% ../nbs/05a_infer.ipynb #402f5f6c
 @lru_cache(maxsize=4)
 def _scorer(path: str, stamp: int) -> Scorer: return Scorer(path)
 
