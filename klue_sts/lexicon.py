@@ -18,7 +18,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import pandas as pd
 
-# %% ../nbs/02c_lexicon.ipynb #53c7a95f
+# %% ../nbs/02c_lexicon.ipynb #ecc9fe4f
 class LexiconError(ValueError):
     "A synonym file that cannot be read as asked; the message names the file, the line and the remedy."
 
@@ -27,6 +27,7 @@ class Synonym(NamedTuple):
     word: str
     grade: float  # 0-5, nan where the source does not grade
     source: str
+    sense: str = ""  # the only sense in which it holds, "" = any
 
 class Lexicon(Protocol):
     "What `eda` asks of a synonym source."
@@ -67,7 +68,7 @@ def check_lexicon_table(
         if bad.any(): raise LexiconError(f"{name}, line {bad.idxmax() + 2}: {col}={t[col][bad.idxmax()]!r} {why} ({bad.sum()} such lines); mend the list")
     return t.assign(grade=grade, word1=t["word1"].str.strip(), word2=t["word2"].str.strip())[LEXICON_COLUMNS]
 
-# %% ../nbs/02c_lexicon.ipynb #8c6739d6
+# %% ../nbs/02c_lexicon.ipynb #c18722ab
 class TableLexicon:
     "A lexicon from a table of word pairs; both directions, antonyms block."
     def __init__(self,
@@ -77,20 +78,20 @@ class TableLexicon:
     ):
         self.name, self.min_grade, self.table = name, min_grade, check_lexicon_table(table, name)
         self._syn, self._ant = {}, {}
-        for a, b, pos, grade, relation, *_ in self.table.itertuples(index=False):
+        for a, b, pos, grade, relation, sense, _ in self.table.itertuples(index=False):
             if relation == "syn" and grade < min_grade or a == b: continue
             index = self._syn if relation == "syn" else self._ant
-            for x, y in ((a, b), (b, a)): index.setdefault(x, []).append((y, word_class(pos), grade))
+            for x, y in ((a, b), (b, a)): index.setdefault(x, []).append((word_class(pos), -1.0 if np.isnan(grade) else grade, y, sense))
     def _find(self, index, word, pos):
         cls = word_class(pos)
-        return [(w, g) for w, c, g in index.get(word, ()) if not cls or not c or c == cls]
+        return sorted((-g, w, sense) for c, g, w, sense in index.get(word, ()) if not cls or not c or c == cls)
     def synonyms(self, word: str, pos: str = "") -> list:
         blocked, best = self.antonyms(word, pos), {}
-        for w, g in self._find(self._syn, word, pos):
-            if w not in blocked: best[w] = max(best.get(w, -1.0), -1.0 if np.isnan(g) else g)
-        return [Synonym(w, np.nan if g < 0 else g, self.name) for w, g in sorted(best.items(), key=lambda x: (-x[1], x[0]))]
+        for g, w, sense in self._find(self._syn, word, pos):
+            if w not in blocked: best.setdefault(w, Synonym(w, np.nan if g > 0 else -g, self.name, sense))
+        return list(best.values())
     def antonyms(self, word: str, pos: str = "") -> frozenset:
-        return frozenset(w for w, _ in self._find(self._ant, word, pos))
+        return frozenset(w for _, w, _ in self._find(self._ant, word, pos))
     def words(self) -> list: return sorted(self._syn)
 
 # %% ../nbs/02c_lexicon.ipynb #e18b09c2
@@ -112,7 +113,7 @@ def load_tsv(
     "A plain list of word pairs."
     return TableLexicon(_read_tsv(path, encoding), name or Path(path).stem, min_grade)
 
-# %% ../nbs/02c_lexicon.ipynb #4bb10553
+# %% ../nbs/02c_lexicon.ipynb #d96067bb
 def _synonym_file() -> Path:
     "Our list: inside an installed package, or data/synonyms of a checkout."
     here = Path(__file__).resolve().parent
@@ -121,10 +122,12 @@ def _synonym_file() -> Path:
     raise FileNotFoundError("data/synonyms/ko.tsv is missing: reinstall klue_sts, or run from a checkout")
 
 def load_our_lexicon(
-    min_grade: float = 3.5,  # weaker pairs are left out
-) -> TableLexicon:  # the lexicon
+    min_grade: float = 4.0,  # weaker pairs are left out
+    hinted: bool = True,  # also pairs that hold in one sense of a word only (those with a sense hint)?
+) -> TableLexicon:  # the lexicon; every antonym blocks
     "The graded synonym list of this project; always there, no network."
-    return load_tsv(_synonym_file(), min_grade, name="ko")
+    table = _read_tsv(_synonym_file())
+    return TableLexicon(table[hinted | (table["sense"] == "") | (table["relation"] == "ant")], "ko", min_grade)
 
 # %% ../nbs/02c_lexicon.ipynb #0fc6055e
 NIKLEX_MEAN, NIKLEX_KEPT = 3.7284703333333455, 33_895

@@ -73,7 +73,7 @@ def analyze_text(
     edges = [0, *(x for s in spans for x in s), len(text)]
     return Sentence(text, tuple(_word(text[a:b], a, ts) for (a, b), ts in zip(spans, shares)), tuple(text[i:j] for i, j in zip(edges[::2], edges[1::2])), score)
 
-# %% ../nbs/02d_morph.ipynb #94d26096
+# %% ../nbs/02d_morph.ipynb #dec97613
 class Unit(NamedTuple):
     "The content word at the head of an eojeol: how it is looked up and how many morphemes it takes."
     word: str  # dictionary form
@@ -93,7 +93,7 @@ def content_unit(
     if nouns and after in (("XSV",), ("XSA",)):
         return Unit("".join(forms[:nouns + 1]) + "다", "VV" if after == ("XSV",) else "VA", nouns + 1) if len(tags) > nouns + 1 else None
     if nouns: return Unit("".join(forms[:nouns]), "NNG", nouns) if all(t[0] == "J" or t in ("VCP", "XSN") or t[0] == "E" for t in tags[nouns:]) and "XR" not in tags else None
-    if tags[:1] in (("VV",), ("VA",)) and tags[1:2] and tags[1][0] == "E":
+    if tags[:1] in (("VV",), ("VA",)) and tags[1:2] and tags[1][0] == "E" and all(t[0] in "EJ" or t == "VX" for t in tags[1:]):
         return Unit(forms[0] + "다", tags[0], 1) if forms[0] not in LIGHT else None
     if tags[:1] == ("MAG",) and all(t[0] == "J" for t in tags[1:]): return Unit(forms[0], "MAG", 1)
     return None
@@ -163,7 +163,7 @@ def guards(
         if own[i] == "number" and w.tags[-1:] in (("MM",), ("SN",), ("NR",)) and i + 1 < len(out) and not out[i + 1]: out[i + 1] = "counted"
     return tuple(out)
 
-# %% ../nbs/02d_morph.ipynb #1bba70fb
+# %% ../nbs/02d_morph.ipynb #91777aa5
 CASE = frozenset(("JKS", "JKO", "JKB", "JX"))
 _POST = frozenset("대하 따르 관하 위하 통하 의하 비하 인하 향하 걸치 비롯하 더불 앞두".split())
 
@@ -184,9 +184,9 @@ def word_role(
     if not tags or verbal or tags[0][0] not in "NX" and tags[0] != "MM": return "adv" if tags[:1] == ("MAG",) else "other"
     if last in CASE: return "arg"
     if last == "JKG" or tags == ("MM",): return "mod"
-    return "noun" if last in ("NNG", "NNP", "XSN") else "other"
+    return "noun" if last in ("NNG", "NNP", "NP", "XSN") else "other"
 
-# %% ../nbs/02d_morph.ipynb #ec769f78
+# %% ../nbs/02d_morph.ipynb #033cd996
 _MOBILE = frozenset("정말 정말로 진짜 너무 매우 아주 무척 굉장히 다시 꼭 항상 늘 자주 직접 이미 벌써 아직 계속 미리 자꾸".split())
 
 def _closes(word: Word) -> bool:
@@ -207,7 +207,7 @@ def free_runs(
         elif role == "arg" and plain:
             first = i if start is None else start
             bound = first and not _closes(sentence.words[first - 1]) or joins_nouns(w) or w.morphs[-1].form in ("은", "는", "란", "이란")
-            held = any(blocked[j] not in ("", "name") and not (blocked[j] == "function" and sentence.words[j].tags == ("MM",)) for j in range(first, i + 1))
+            held = any(blocked[j] not in ("", "name") and not (blocked[j] == "function" and sentence.words[j].tags[:1] in (("MM",), ("NP",))) for j in range(first, i + 1))
             if bound or held: runs.append(run)
             run, start = [] if bound or held else [*run, (first, i + 1)], None
         elif role == "adv" and plain and start is None and w.morphs[0].form in _MOBILE: run.append((i, i + 1))
