@@ -45,6 +45,7 @@ run: $(VENV)/.run ## set up, train from the packaged model, evaluate, score a pa
 
 test: $(VENV)/.dev ## set up and run every test; ends with real counts
 	$(BIN)/python .ci/tree_clean.py $(BIN)
+	$(BIN)/python .ci/import_direction.py
 	$(TEST_ENV) $(BIN)/nbdev_test --n_workers 2 $(if $(NB_FLAGS),--flags "$(NB_FLAGS)")
 	$(TEST_ENV) $(BIN)/python -m pytest --nbflags "$(NB_FLAGS)" -m "not slow and not net" nbs tests
 

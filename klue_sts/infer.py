@@ -18,9 +18,9 @@ import numpy as np
 from .preprocess import clean_text
 
 # %% auto #0
-__all__ = ['MAX_CHARS', 'ArtefactError', 'model_path', 'read_info', 'fit_calibration', 'similarity', 'threshold_of', 'Prediction',
-           'check_text', 'Scorer', 'get_scorer', 'predict', 'export_onnx', 'check_parity', 'package_model',
-           'write_info']
+__all__ = ['MAX_CHARS', 'ArtefactError', 'model_path', 'read_info', 'fit_calibration', 'similarity', 'threshold_of',
+           'flat_weights', 'Prediction', 'check_text', 'Scorer', 'get_scorer', 'predict', 'export_onnx', 'check_parity',
+           'package_model', 'write_info']
 
 # %% ../nbs/05a_infer.ipynb #074ab385
 MAX_CHARS = 2000  # characters per sentence; the longest sentence of KLUE-STS dev has 113
@@ -54,14 +54,17 @@ def fit_calibration(
     cosines,  # cosine per held-out pair, shape (n,)
     labels,  # human ratings 0-5, shape (n,)
     bins: int = 15,  # quantile bins, at most n // 10
+    weights=None,  # per pair, shape (n,); e.g. flat_weights where the labels to come are spread evenly
 ) -> dict:  # {"cosine": [...], "similarity": [...]}, both increasing
     "Monotone map from cosine to 0-5: isotonic regression over quantile-bin means (Barlow et al. 1972). Needs scikit-learn."
     from sklearn.isotonic import IsotonicRegression
     x, y = np.asarray(cosines, float), np.asarray(labels, float)
-    if len(x) != len(y) or len(x) < 20: raise ValueError(f"calibration needs at least 20 pairs with one label each; got {len(x)} cosines and {len(y)} labels")
+    w = np.ones(len(x)) if weights is None else np.asarray(weights, float)
+    if not len(x) == len(y) == len(w) or len(x) < 20: raise ValueError(f"calibration needs at least 20 pairs with one label and one weight each; got {len(x)} cosines, {len(y)} labels, {len(w)} weights")
     parts = np.array_split(np.argsort(x, kind="stable"), min(bins, len(x) // 10))
-    bx, by, n = (np.array([f(p) for p in parts]) for f in (lambda p: x[p].mean(), lambda p: y[p].mean(), len))
-    fitted = IsotonicRegression(y_min=0, y_max=5).fit(bx, by, sample_weight=n).predict(bx)
+    mean = lambda v: np.array([np.average(v[p], weights=w[p]) for p in parts])
+    bx, by, total = mean(x), mean(y), np.array([w[p].sum() for p in parts])
+    fitted = IsotonicRegression(y_min=0, y_max=5).fit(bx, by, sample_weight=total).predict(bx)
     keep = np.r_[True, np.diff(bx) > 1e-6]
     return {"cosine": [-1.0, *bx[keep].round(6).tolist(), 1.0], "similarity": [0.0, *fitted[keep].round(4).tolist(), 5.0]}
 
@@ -76,6 +79,16 @@ def threshold_of(calibration: dict) -> float:
     "The least cosine whose calibrated similarity reaches 3.0, KLUE's border between 0 and 1."
     grid = np.linspace(-1, 1, 20001)
     return round(float(grid[np.argmax(similarity(grid, calibration) >= 3.0)]), 4)
+
+# %% ../nbs/05a_infer.ipynb #80c46b89
+def flat_weights(
+    labels,  # human ratings 0-5, shape (n,)
+    step: float = 0.5,  # width of a label band
+) -> np.ndarray:  # weights with mean 1, shape (n,)
+    "Weights that make the label histogram flat, as KLUE's dev and test are by design (Park et al. 2021)."
+    band = np.minimum(np.asarray(labels, float) // step, round(5 / step) - 1).astype(int)
+    count = np.bincount(band)
+    return len(band) / (count > 0).sum() / count[band]
 
 # %% ../nbs/05a_infer.ipynb #65e52930
 @dataclass(frozen=True)
@@ -101,6 +114,7 @@ def check_text(
     where: str = "sentence",  # what to call it in the message
 ) -> str:  # the text, unchanged
     "A non-empty str of at most MAX_CHARS characters that can be encoded, else `ValueError`."
+    if isinstance(text, float) and text != text: raise ValueError(f"{where} is missing; give a sentence")
     if not isinstance(text, str): raise ValueError(f"{where} must be text, got {type(text).__name__}")
     if not text.strip(): raise ValueError(f"{where} is empty; give a sentence")
     if len(text) > MAX_CHARS: raise ValueError(f"{where} has {len(text)} characters, at most {MAX_CHARS} are allowed; split it into sentences")
@@ -125,8 +139,14 @@ class Scorer:
     def _clean(self, texts: list, where) -> list:
         "Checked and cleaned texts; `where(i)` names the i-th in messages."
         out = [clean_text(check_text(t, where(i)), self.info["profile"]) for i, t in enumerate(texts)]
-        if empty := [i for i, t in enumerate(out) if not t.strip()]: raise ValueError(f"{where(empty[0])} has nothing left after cleaning (only symbols or emoji); give words")
+        if empty := [i for i, t in enumerate(out) if not any(map(str.isalnum, t))]: raise ValueError(f"{where(empty[0])} has nothing left after cleaning (only symbols or emoji); give words")
         return out
+
+    def problem(self, text, where: str = "sentence") -> str:
+        "Why a text cannot be scored, or an empty string."
+        try: self._clean([text], lambda _: where)
+        except ValueError as e: return str(e)
+        return ""
 
     def encode(self, texts: list, budget: int = 4096) -> np.ndarray:
         "Unit vectors of `texts`, shape (n, dim), float32; `budget`: padded tokens per forward pass."
@@ -167,9 +187,9 @@ class Scorer:
         "Cosine per pair, shape (n,), float64."
         return self._pair_scores(list(left), list(right))[0]
 
-    def predict(self, sentence1, sentence2=None):
+    def predict(self, sentence1, sentence2=None, strict: bool = False):
         "Score a pair (two str), aligned lists, or a frame with sentence1 and sentence2; see the module's `predict`."
-        return _predict(self, sentence1, sentence2)
+        return _predict(self, sentence1, sentence2, strict)
 
 # %% ../nbs/05a_infer.ipynb #208602d1
 def _budget_batches(lengths: list, budget: int) -> list:
@@ -205,14 +225,28 @@ def _session(file: Path, threads: int = None):
     return ort.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
 
 # %% ../nbs/05a_infer.ipynb #4c14ec08
-def _predict(scorer: Scorer, sentence1, sentence2=None):
-    "One pair → Prediction, lists → list of Prediction, frame → frame with score, similarity, pred, truncated."
+def _predict_frame(scorer: Scorer, df, strict: bool):
+    "The frame with score, similarity, pred, truncated, problem; a row that cannot be scored stays, empty and named."
+    import warnings
+    if missing := {"sentence1", "sentence2"} - set(df.columns): raise ValueError(f"the frame lacks {sorted(missing)}; it needs sentence1 and sentence2")
+    pairs = list(zip(df["sentence1"], df["sentence2"]))
+    why = ["; ".join(filter(None, (scorer.problem(a, "sentence1"), scorer.problem(b, "sentence2")))) for a, b in pairs]
+    good = [i for i, w in enumerate(why) if not w]
+    if len(good) < len(pairs):
+        first = next(i for i, w in enumerate(why) if w)
+        message = f"{len(pairs) - len(good)} of {len(pairs)} rows cannot be scored, first row {first}{f' (guid {df.guid.iloc[first]})' if 'guid' in df else ''}: {why[first]}"
+        if strict: raise ValueError(message + ". Mend them, or pass strict=False to score the rest")
+        warnings.warn(message + ". Their score is empty; see the column `problem`.", stacklevel=4)
+    cos, cut = np.full(len(pairs), np.nan), np.zeros(len(pairs), bool)
+    cos[good], cut[good] = scorer._pair_scores([pairs[i][0] for i in good], [pairs[i][1] for i in good])
+    out = df.assign(score=cos, similarity=similarity(cos, scorer.info["calibration"]), pred=(cos >= scorer.info["threshold"]).astype(int), truncated=cut, problem=why)
+    return out.assign(pred=out["pred"].astype("Int64").where(out["problem"] == ""))
+
+# %% ../nbs/05a_infer.ipynb #530914d1
+def _predict(scorer: Scorer, sentence1, sentence2=None, strict: bool = False):
+    "One pair → Prediction, lists → list of Prediction, frame → frame."
     start = time.perf_counter()
-    if hasattr(sentence1, "columns"):
-        if missing := {"sentence1", "sentence2"} - set(sentence1.columns): raise ValueError(f"the frame lacks {sorted(missing)}; it needs sentence1 and sentence2")
-        cos, cut = scorer._pair_scores(list(sentence1["sentence1"]), list(sentence1["sentence2"]))
-        sim = similarity(cos, scorer.info["calibration"])
-        return sentence1.assign(score=cos, similarity=sim, pred=(cos >= scorer.info["threshold"]).astype(int), truncated=cut)
+    if hasattr(sentence1, "columns"): return _predict_frame(scorer, sentence1, strict)
     single = isinstance(sentence1, str) and isinstance(sentence2, str)
     if not single and (isinstance(sentence1, str) or isinstance(sentence2, str) or sentence2 is None): raise ValueError("give two sentences, two lists of sentences, or one frame with sentence1 and sentence2")
     left, right = ([sentence1], [sentence2]) if single else (list(sentence1), list(sentence2))
@@ -221,6 +255,7 @@ def _predict(scorer: Scorer, sentence1, sentence2=None):
     out = [Prediction(a, b, float(c), float(s), int(c >= scorer.info["threshold"]), took, bool(t)) for a, b, c, s, t in zip(left, right, cos, sim, cut)]
     return out[0] if single else out
 
+# %% ../nbs/05a_infer.ipynb #402f5f6c
 @lru_cache(maxsize=4)
 def _scorer(path: str, stamp: int) -> Scorer: return Scorer(path)
 
@@ -235,9 +270,10 @@ def predict(
     sentence1,  # str, list of str, or a frame with sentence1 and sentence2
     sentence2=None,  # str or list of str; None with a frame
     model=None,  # artefact folder; None: KLUE_STS_MODEL or the packaged model
-):  # Prediction, list of Prediction, or the frame with score, similarity, pred, truncated
+    strict: bool = False,  # frames only: raise for a row that cannot be scored instead of leaving its score empty
+):  # Prediction, list of Prediction, or the frame with score, similarity, pred, truncated, problem
     "How close two Korean sentences are in meaning. Raises `ValueError` naming the row and the remedy for text it cannot score."
-    return get_scorer(model).predict(sentence1, sentence2)
+    return get_scorer(model).predict(sentence1, sentence2, strict)
 
 # %% ../nbs/05a_infer.ipynb #e5084838
 def _export_module(st_model, int8: bool):
@@ -315,6 +351,7 @@ def package_model(
     model_dir,  # sentence-transformers folder (a run's model folder)
     out,  # artefact folder to write
     valid,  # labelled frame the model was not trained on: fits the calibration
+    weights=None,  # of its rows in the calibration, see fit_calibration
     name: str = None,  # name of the artefact; default: the folder's
     profile: str = "default",  # clean_text profile the model was trained with
     training: dict = None,  # a run's summary.json, kept in klue_sts.json
@@ -336,7 +373,7 @@ def package_model(
     if info["parity"]["fp32"]["max_score_error"] > 1e-4: raise ArtefactError(f"the exported graph differs from the model: {info['parity']['fp32']}")
     if "fp32" not in precisions: (work / "onnx" / "model.onnx").unlink()
     write_info(work, info)
-    info["calibration"] = fit_calibration(Scorer(work).score(valid["sentence1"], valid["sentence2"]), valid["real_label"])
+    info["calibration"] = fit_calibration(Scorer(work).score(valid["sentence1"], valid["sentence2"]), valid["real_label"], weights=weights)
     info["threshold"] = threshold_of(info["calibration"])
     write_info(work, info)
     if out.exists(): shutil.rmtree(out)
@@ -351,8 +388,9 @@ def write_info(
     path = Path(path)
     files = sorted(p for p in path.rglob("*") if p.is_file() and p.suffix in (".onnx", ".safetensors", ".json") and p.name != "klue_sts.json")
     info = info | {"files": {str(p.relative_to(path)): {"bytes": p.stat().st_size, "sha256": hashlib.sha256(p.read_bytes()).hexdigest()} for p in files}}
-    (path / "klue_sts.json").write_text(json.dumps(info, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-    return path / "klue_sts.json"
+    part = path / "klue_sts.json.part"
+    part.write_text(json.dumps(info, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    return part.replace(path / "klue_sts.json")
 
 def _save_weights(model, out: Path, half: bool) -> None:
     "Sentence-transformers folder with safetensors; fp16 where asked for."

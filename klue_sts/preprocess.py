@@ -81,7 +81,8 @@ def preprocess(
     report = [{"step": "read", "rows": len(df), "dropped": 0, "guids": [], "changed": 0}]
     for name, fn in steps:
         out = fn(df)
-        gone = [g for g in df["guid"] if g not in set(out["guid"])] if len(out) < len(df) else []
+        kept = set(out["guid"])
+        gone = [g for g in df["guid"] if g not in kept]
         changed = sum((df[c] != out[c]).sum() for c in ("sentence1", "sentence2")) if len(out) == len(df) else 0
         report.append({"step": name, "rows": len(out), "dropped": len(df) - len(out), "guids": gone, "changed": int(changed)})
         df = out

@@ -144,8 +144,7 @@ def _text_items(scorer: Scorer, row: dict, fields: tuple, where: str = "", loc: 
     items = []
     for field in fields:
         if field not in row: items.append(_item(f"{where}{field} is missing; send it", "missing", *loc, field)); continue
-        try: scorer._clean([row[field]], lambda _: f"{where}{field}")
-        except ValueError as e: items.append(_item(str(e), "text_invalid", *loc, field))
+        if why := scorer.problem(row[field], f"{where}{field}"): items.append(_item(why, "text_invalid", *loc, field))
     return items
 
 def _row_items(scorer: Scorer, rows: list, show: int = 20) -> list:

@@ -13,6 +13,7 @@ import logging
 import math
 import os
 import time
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -75,11 +76,15 @@ def build_model(
 ):  # sentence_transformers.SentenceTransformer in float32
     "A bi-encoder from any base; safetensors only, remote code off. Raises `ValueError` with the remedy if it cannot be loaded."
     from sentence_transformers import SentenceTransformer
+    from sentence_transformers.util import is_sentence_transformer_model
     extra = {} if dropout == -1 else {"hidden_dropout_prob": dropout, "attention_probs_dropout_prob": dropout}
     where = str(mini_path()) if base == "mini" else base
     try: model = SentenceTransformer(where, device=device, trust_remote_code=False, model_kwargs={"dtype": "float32", "use_safetensors": True}, config_kwargs=extra)
     except OSError as e: raise ValueError(f"base {base!r} could not be loaded: {str(e).splitlines()[0]} Use 'mini', a folder with model.safetensors, or a hub name while online.") from e
-    if not (Path(where) / "modules.json").exists() and pooling != "mean" and hasattr(model[1], "pooling_mode"): model[1] = _pooling(model, pooling)
+    own = model[1].pooling_mode
+    if pooling != own:
+        if is_sentence_transformer_model(where): raise ValueError(f"base {base!r} brings its own pooling {own!r}, which pooling={pooling!r} would silently change; leave pooling={own!r}, or name the plain encoder as base")
+        model[1] = _pooling(model, pooling)
     model.max_seq_length = max_seq_length
     return model
 
@@ -103,6 +108,7 @@ def bucket_batches(
     window: int = 50,  # batches sorted together; larger = tidier batches, less random
 ) -> list:  # lists of indices; every index once
     "Batches of similar length: shuffle, sort inside windows, cut, shuffle the batches."
+    if batch_size < 1 or window < 1: raise ValueError(f"batch_size must be at least 1 and window too, got {batch_size} and {window}")
     rng = np.random.default_rng(seed)
     order, size = rng.permutation(len(lengths)), batch_size * window
     lengths = np.asarray(lengths)
@@ -181,7 +187,7 @@ def _arguments(cfg: TrainConfig, run: Path, n: int):
         learning_rate=cfg.lr, weight_decay=cfg.weight_decay, warmup_steps=cfg.warmup, lr_scheduler_type="linear", max_grad_norm=cfg.max_grad_norm,
         optim="adamw_torch", seed=cfg.seed, data_seed=cfg.seed, bf16=torch.cuda.is_available() and torch.cuda.is_bf16_supported(),
         eval_strategy="steps", eval_steps=every, save_strategy="steps", save_steps=every, save_total_limit=2, logging_steps=every, logging_nan_inf_filter=False,
-        load_best_model_at_end=True, metric_for_best_model="eval_valid_pearson", greater_is_better=True,
+        load_best_model_at_end=True, metric_for_best_model="eval_valid_pearson", greater_is_better=True, use_cpu=not (torch.cuda.is_available() or torch.backends.mps.is_available()),
         batch_sampler=_bucket_sampler if cfg.bucket else "batch_sampler", disable_tqdm=quiet, report_to=_report_to(), run_name=run.name)
 
 def _in_notebook() -> bool:
@@ -206,8 +212,23 @@ def _history_callback(path: Path, from_step: int):
             if not state.is_world_process_zero or "train_runtime" in (logs or {}): return
             row = {"step": state.global_step, "epoch": round(state.epoch or 0, 4), **{k: v for k, v in logs.items() if isinstance(v, (int, float)) and k != "epoch" and "per_second" not in k}}
             with path.open("a") as f: f.write(json.dumps(row) + "\n")
+            _log.info("%s", row)
 
     return History()
+
+# %% ../nbs/04_train.ipynb #cead1330
+_log = logging.getLogger(__name__)
+
+@contextmanager
+def _log_to(path: Path):
+    "What this module logs also goes, with the time, into a file (main process only)."
+    if int(os.environ.get("RANK", 0)): yield; return
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    level = _log.level
+    _log.addHandler(handler); _log.setLevel(logging.INFO)
+    try: yield
+    finally: _log.removeHandler(handler); _log.setLevel(level); handler.close()
 
 # %% ../nbs/04_train.ipynb #858be403
 def run_folder(
@@ -245,16 +266,21 @@ def train(
     callbacks: tuple = (),  # further transformers.TrainerCallback objects
 ) -> TrainResult:  # the run; its best weights are in run/model
     "Train, keep the best validation Pearson, stop early, resume where an earlier call was cut off."
-    from transformers import set_seed
     check_no_crossing(train_df, valid_df)
     run = run_folder(cfg, train_df, valid_df, out)
     if (run / "summary.json").exists(): return _finished(run)
     run.mkdir(parents=True, exist_ok=True)
     (run / "config.json").write_text(json.dumps(asdict(cfg), indent=1) + "\n")
+    with _log_to(run / "train.log"): return _train(cfg, train_df, valid_df, run, callbacks)
+
+def _train(cfg: TrainConfig, train_df, valid_df, run: Path, callbacks: tuple) -> TrainResult:
+    "Seed, model, trainer, training, in this order."
+    from transformers import set_seed
     set_seed(cfg.seed)
     model = build_model(cfg.base, cfg.pooling, cfg.max_seq_length, cfg.dropout)
     if cfg.freeze_embeddings: model[0].model.get_input_embeddings().weight.requires_grad_(False)
     trainer, step = _trainer(model, cfg, run, train_df, valid_df, callbacks)
+    _log.info("%s on %d pairs, validated on %d, from step %d: %s", run.name, len(train_df), len(valid_df), step, asdict(cfg))
     start = time.perf_counter()
     trainer.train(resume_from_checkpoint=str(run / "checkpoints" / f"checkpoint-{step}") if step else None)
     return _finish(trainer, cfg, run, train_df, valid_df, time.perf_counter() - start, step)
@@ -288,7 +314,7 @@ def _finish(trainer, cfg, run: Path, train_df, valid_df, seconds: float, resumed
                    "train": {"rows": len(train_df), "digest": content_digest(train_df), "sources": train_df["source"].value_counts().to_dict(), "origins": train_df["origin"].value_counts().to_dict()},
                    "valid": {"rows": len(valid_df), "digest": content_digest(valid_df)}, "versions": _versions()}
         (run / "summary.json").write_text(json.dumps(summary, indent=1) + "\n")
-        logging.getLogger(__name__).info("run %s finished: %s", run.name, best)
+        _log.info("finished after %d steps and %.0f s: %s", state.global_step, seconds, best)
     return TrainResult(run, best, stopped, seconds, resumed_from)
 
 def _finished(run: Path) -> TrainResult:
@@ -310,9 +336,10 @@ def plot_history(
     from klue_sts.data import _axes
     hist, best = read_history(run), json.loads((Path(run) / "summary.json").read_text())["best"]
     ax = _axes(ax)
-    ax.plot(hist["epoch"], hist["eval_valid_pearson"], "o-", ms=3, label="검증 피어슨")
-    ax.axvline(best["epoch"], color="gray", ls=":", label="남긴 가중치")
+    score, = ax.plot(hist["epoch"], hist["eval_valid_pearson"], "o-", ms=3, label="검증 피어슨")
+    kept = ax.axvline(best["epoch"], color="gray", ls=":", label="남긴 가중치")
     loss = hist.dropna(subset=["loss"])
-    twin = ax.twinx(); twin.plot(loss["epoch"], loss["loss"], color="C1", lw=1); twin.set_ylabel("학습 손실", color="C1")
-    ax.set(xlabel="에포크", ylabel="검증 피어슨"); ax.legend(frameon=False, loc="lower right")
+    twin = ax.twinx(); twin.set_ylabel("학습 손실", color="C1")
+    line, = twin.plot(loss["epoch"], loss["loss"], color="C1", lw=1, label="학습 손실")
+    ax.set(xlabel="에포크", ylabel="검증 피어슨"); ax.legend(handles=[score, line, kept], frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1), ncol=3)
     return ax

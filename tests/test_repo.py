@@ -1,0 +1,56 @@
+"The repository's own promises: import direction, quick help, no stray imports."
+import json
+import subprocess
+import sys
+from configparser import ConfigParser
+from pathlib import Path
+
+import pytest
+
+root = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(root / ".ci"))
+from import_direction import problems  # noqa: E402
+
+
+def test_wrong_arrows_are_found():
+    low, high = ("00_a.ipynb", "a", "import os"), ("01_b.ipynb", "b", "from klue_sts.a import f")
+    assert problems([low, high]) == []
+    for line in ("from klue_sts.b import g", "    from .b import g", "import klue_sts.b", "from klue_sts import b as other"):
+        found = problems([("00_a.ipynb", "a", line), high])
+        assert len(found) == 1 and "00_a.ipynb (a) imports b" in found[0]
+    assert "also owned by" in problems([low, ("01_b.ipynb", "a", "")])[0]
+
+
+def test_help_is_instant_and_imports_nothing_heavy():
+    code = "import sys; from klue_sts.cli import build_parser; build_parser().format_help(); print([m for m in ('numpy', 'pandas', 'torch', 'onnxruntime', 'fastapi') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("module", [p.stem for p in sorted((root / "klue_sts").glob("*.py")) if not p.stem.startswith("_")])
+def test_importing_a_module_loads_no_torch_and_prints_nothing(module):
+    code = f"import sys, klue_sts.{module}; print([m for m in ('torch', 'transformers', 'kiwipiepy', 'wandb', 'matplotlib', 'nbdev', 'fastcore') if m in sys.modules])"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]" and run.stderr == ""
+
+
+def test_modules_stay_small():
+    sizes = {p.name: len(p.read_text(encoding="utf-8").splitlines()) for p in (root / "klue_sts").glob("*.py") if not p.stem.startswith("_")}
+    assert sizes and max(sizes.values()) <= 500, sizes
+
+
+def test_every_pin_serves_a_requirement():
+    "constraints.txt pins every requirement of settings.ini."
+    cfg = ConfigParser(delimiters=["="])
+    cfg.read(root / "settings.ini", encoding="utf-8")
+    import re
+    wanted = {re.split(r"[\[<>=;]", r)[0].lower().replace("_", "-") for k, v in cfg["DEFAULT"].items() if k == "requirements" or k.endswith("_requirements") for r in v.split()}
+    pinned = {line.split("==")[0].lower().replace("_", "-") for line in (root / "constraints.txt").read_text().splitlines() if "==" in line}
+    assert wanted and wanted - pinned == set()
+
+
+def test_notebooks_hold_no_machine_paths_and_no_error_outputs():
+    for path in sorted((root / "nbs").glob("*.ipynb")):
+        text = path.read_text(encoding="utf-8")
+        assert "/root/" not in text and "/home/" not in text, path.name
+        for cell in json.loads(text)["cells"]:
+            assert not any(o["output_type"] == "error" for o in cell.get("outputs", [])), path.name
