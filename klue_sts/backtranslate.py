@@ -180,8 +180,8 @@ def quality_table(
     groups = {"모두": variants} if by is None else {**dict(list(variants.groupby(by))), "모두": variants}
     return pd.DataFrame({k: row(v) for k, v in groups.items()}, dtype=object)
 
-# %% ../nbs/02_backtranslate.ipynb #af3d116f
-BACKENDS = {"table": ("klue_sts.backtranslate", "sample_translator"), "papago": ("klue_sts.translators", "PapagoTranslator"),
+# %% ../nbs/02_backtranslate.ipynb #a687d7f3
+BACKENDS = {"table": ("klue_sts.backtranslate", "sample_translator"), "pororo": ("klue_sts.pororo", "load_pororo"), "papago": ("klue_sts.translators", "PapagoTranslator"),
             "openai": ("klue_sts.translators", "OpenAITranslator"), "google": ("klue_sts.translators", "GoogleTranslator")}
 
 def load_translator(
