@@ -15,8 +15,8 @@ const EXAMPLES = [
 ];
 
 // KLUE's scale in our words, for similarity rounded to a whole number.
-const NUANCE = ["겹치는 내용이 없습니다.", "다루는 주제만 비슷합니다.", "핵심은 다르고 일부 내용만 겹칩니다.",
-  "핵심은 비슷하지만 지나치기 어려운 차이가 있습니다.", "핵심이 같고 사소한 점만 다릅니다.", "핵심도 사소한 점도 모두 같습니다."];
+const NUANCE = ["겹치는 내용이 없다고 보았습니다.", "다루는 주제만 비슷하다고 보았습니다.", "핵심은 다르고 일부 내용만 겹친다고 보았습니다.",
+  "핵심은 비슷하지만 지나치기 어려운 차이가 있다고 보았습니다.", "핵심이 같고 사소한 점만 다르다고 보았습니다.", "핵심도 사소한 점도 모두 같다고 보았습니다."];
 
 const answer = (same) => (same ? "같은 뜻" : "다른 뜻");
 
@@ -109,12 +109,12 @@ function showWhy(found, sentences) {
   const most = Math.max(...all.map((w) => Math.abs(w.weight)));
   sides.forEach((words, i) => showWords($(`marked${i + 1}`), sentences[i], words, most));
   $("threshold").textContent = found.threshold.toFixed(3);
-  const say = (side, sign) => all.filter((w) => w.side === side && Math.sign(w.weight) === sign && level(w.weight, most) >= 3).sort((a, b) => sign * (b.weight - a.weight)).slice(0, 3).map((w) => `‘${w.text}’`).join(", ");
-  const sentence = (sign, end) => {
+  const say = (side, sign) => all.filter((w) => w.side === side && Math.sign(w.weight) === sign && level(w.weight, most) >= 3).sort((a, b) => sign * (b.weight - a.weight)).slice(0, 3).map((w) => `‘${w.text}’`).join("·");
+  const sentence = (sign, head) => {
     const said = [1, 2].map((side) => [side, say(side, sign)]).filter(([, text]) => text);
-    return said.length ? `${said.map(([side, text]) => `문장 ${side}의 ${text}`).join(", ")} ${end}` : "";
+    return said.length ? `${head}: ${said.map(([side, text]) => `문장 ${side}의 ${text}`).join(", ")}.` : "";
   };
-  $("why-text").textContent = [sentence(1, "쪽이 두 문장을 가장 많이 이어 줍니다."), sentence(-1, "쪽은 오히려 두 문장을 떼어 놓습니다.")].filter(Boolean).join(" ") || "두드러지게 이어 주는 말이 없습니다.";
+  $("why-text").textContent = [sentence(1, "가장 많이 이어 주는 말"), sentence(-1, "오히려 떼어 놓는 말")].filter(Boolean).join(" ") || "두드러지게 이어 주는 말이 없습니다.";
   $("weights").tBodies[0].replaceChildren(...all.map((w) => {
     const row = document.createElement("tr");
     for (const [tag, text, kind] of [["td", w.side], ["th", w.text], ["td", w.weight.toFixed(3), "num"]]) {
@@ -175,9 +175,9 @@ function setUpExamples() {
     const item = document.createElement("li");
     const button = item.appendChild(document.createElement("button"));
     button.type = "button";
-    const title = button.appendChild(document.createElement("strong"));
-    title.textContent = it.title;
-    if (it.hard) Object.assign(button.appendChild(document.createElement("span")), { className: "hard", textContent: "까다로움" });
+    const head = button.appendChild(document.createElement("span"));
+    head.appendChild(document.createElement("strong")).textContent = it.title;
+    if (it.hard) Object.assign(head.appendChild(document.createElement("span")), { className: "hard", textContent: "까다로움" });
     for (const text of it.pair) Object.assign(button.appendChild(document.createElement("span")), { className: "line", textContent: text });
     button.addEventListener("click", () => {
       [$("s1").value, $("s2").value] = it.pair;
