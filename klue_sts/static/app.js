@@ -109,7 +109,7 @@ function showWhy(found, sentences) {
   const most = Math.max(...all.map((w) => Math.abs(w.weight)));
   sides.forEach((words, i) => showWords($(`marked${i + 1}`), sentences[i], words, most));
   $("threshold").textContent = found.threshold.toFixed(3);
-  const say = (side, sign) => all.filter((w) => w.side === side && Math.sign(w.weight) === sign && level(w.weight, most) >= 3).sort((a, b) => sign * (b.weight - a.weight)).slice(0, 3).map((w) => `‘${w.text}’`).join("·");
+  const say = (side, sign) => all.filter((w) => w.side === side && Math.sign(w.weight) === sign && level(w.weight, most) >= 3).sort((a, b) => sign * (b.weight - a.weight)).slice(0, 3).map((w) => `‘${w.text.replace(/[.,?!]+$/, "")}’`).join("·");
   const sentence = (sign, head) => {
     const said = [1, 2].map((side) => [side, say(side, sign)]).filter(([, text]) => text);
     return said.length ? `${head}: ${said.map(([side, text]) => `문장 ${side}의 ${text}`).join(", ")}.` : "";

@@ -28,8 +28,12 @@ function draw(row) {
   const pair = element("td", undefined, { lang: "ko" });
   pair.append(element("p", row.sentence1), element("p", row.sentence2));
   line.append(element("th", String(row.line), { scope: "row", class: "num" }), pair);
-  if (row.error) line.append(element("td", row.error, { colspan: 2, class: "error" }));
-  else if (row.similarity === undefined) line.append(element("td", "…", { class: "num" }), element("td", ""));
+  if (row.error) {
+    pair.append(element("p", row.error, { class: "error" }));
+    const said = element("td");
+    said.append(element("span", "고칠 줄", { class: "badge todo" }));
+    line.append(element("td", "–", { class: "num" }), said);
+  } else if (row.similarity === undefined) line.append(element("td", "…", { class: "num" }), element("td", ""));
   else {
     const said = element("td");
     said.append(element("span", row.pred ? "같은 뜻" : "다른 뜻", { class: "badge", "data-pred": row.pred }));
