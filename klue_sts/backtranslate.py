@@ -164,7 +164,7 @@ def import_backtranslation(
         sides[side] = pd.DataFrame({"text": src, "pivot": "", "output": [o.strip() for o in out], "error": ["" if o.strip() else "no translation" for o in out]})
     return _variants(df, sides, filters, similarity, k)
 
-# %% ../nbs/02_backtranslate.ipynb #7c867c76
+# %% ../nbs/02_backtranslate.ipynb #f34acb64
 def quality_table(
     variants: pd.DataFrame,  # from backtranslate or import_backtranslation
     by: str = None,  # column to group by, e.g. "source"
@@ -178,7 +178,7 @@ def quality_table(
                 "질문이 남음": share(m["kind_output"] == "question", asks), "높임이 남음": share(m["register_output"].isin(["니다", "요"]), polite),
                 "베낀 것": share(m["chrf"] >= 85, m["chrf"] >= 0), "떨림 평균": round(m["drift"].mean(), 3), "남긴 것": share(m["reason"] == "", m["chrf"] >= 0)}
     groups = {"모두": variants} if by is None else {**dict(list(variants.groupby(by))), "모두": variants}
-    return pd.DataFrame({k: row(v) for k, v in groups.items()}, dtype=object)
+    return pd.DataFrame({k: pd.Series(row(v), dtype=object) for k, v in groups.items()})
 
 # %% ../nbs/02_backtranslate.ipynb #a687d7f3
 BACKENDS = {"table": ("klue_sts.backtranslate", "sample_translator"), "pororo": ("klue_sts.pororo", "load_pororo"), "papago": ("klue_sts.translators", "PapagoTranslator"),

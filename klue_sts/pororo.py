@@ -23,7 +23,7 @@ from pathlib import Path
 
 from .translate import Terms, Translation, TranslatorRefused
 
-# %% ../nbs/01e_pororo.ipynb #4b07c095
+# %% ../nbs/01e_pororo.ipynb #742d8103
 MODEL = "transformer.large.multi.mtpg"
 _HOST = "https://twg.kakaocdn.net/pororo/multi/"
 _WEIGHTS = {f"transformer/{MODEL}.pt": f"models/transformer/{MODEL}.pt", f"dicts/dict.{MODEL}.txt": f"dicts/dict.{MODEL}.txt", "tokenizers/bpe32k.en.zip": "models/tokenizers/bpe32k.en.zip"}
@@ -33,8 +33,8 @@ def pororo_home(
 ) -> Path:  # the folder that holds weights, environment and conversions
     "Where everything of Pororo lives."
     if folder or os.environ.get("KLUE_STS_PORORO"): return Path(folder or os.environ["KLUE_STS_PORORO"])
-    import pooch
-    return Path(pooch.os_cache("klue_sts")) / "pororo"
+    from platformdirs import user_cache_path  # what pooch itself uses
+    return user_cache_path("klue_sts") / "pororo"
 
 def _sha256(path: Path) -> str:
     h = hashlib.sha256()
