@@ -7,12 +7,13 @@ __all__ = ['TECHNIQUES', 'PRESETS', 'paper_sr', 'paper_ri', 'paper_rs', 'paper_r
            'surface_synonyms', 'Tools', 'compose', 'aug_sr', 'aug_ri', 'aug_rd', 'aug_rs', 'aug_aeda', 'Variant',
            'augment_text', 'augment_eda']
 
-# %% ../nbs/03_eda.ipynb #903fe767
+# %% ../nbs/03_eda.ipynb #04c76fdd
 import hashlib
 import json
 import random
 import re
 import unicodedata
+from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -137,7 +138,13 @@ def compose(
     parts = [sentence.gaps[i] * (n > 0) + changes.get(i, sentence.words[i].text) for n, i in enumerate(kept)]
     return sentence.gaps[0] + "".join(parts) + sentence.gaps[-1]
 
-# %% ../nbs/03_eda.ipynb #8e87fa65
+# %% ../nbs/03_eda.ipynb #96a6cb93
+def _reads_same(before: Sentence, touched, after: Sentence) -> bool:
+    "Are the eojeols outside `touched` still there, with the same morphemes?"
+    read = lambda w: (w.core, *(m if m.tag[0] != "E" else m.form for m in w.morphs))
+    kept = Counter(read(w) for i, w in enumerate(before.words) if i not in touched)
+    return not kept - Counter(map(read, after.words))
+
 def _similar_first(unit, found: list) -> list:
     "Candidates by Kiwi's similarity to the word itself; words it does not know come last."
     def sim(word):
@@ -150,7 +157,7 @@ def _synonym(sentence: Sentence, i: int, changes: dict, rng: random.Random, tool
     "(stem, new eojeol, reason) for eojeol `i`: the first candidate that inflects, reads the same way and fits the language model."
     word, unit = sentence.words[i], content_unit(sentence.words[i])
     if not unit: return (), "", "protected"
-    found = [s for s in tools.lexicon.synonyms(unit.word, unit.pos) if fits is None or fits(unit.word, s.word)]
+    found = [s for s in tools.lexicon.synonyms(unit.word, unit.pos) if not set(s.word) & set("없않못") and (fits is None or fits(unit.word, s.word))]
     if not found: return (), "", "no synonym"
     rng.shuffle(found)
     if tools.rank == "similar": found = _similar_first(unit, found)
@@ -161,7 +168,7 @@ def _synonym(sentence: Sentence, i: int, changes: dict, rng: random.Random, tool
         new = change_stem(word, unit.size, stem) if stem else ""
         if not new or new == word.text: continue
         after = analyze_text(compose(sentence, {**changes, i: new}))
-        if len(after.words) != len(before.words) or after.words[i].tags[len(after.words[i].tags) - len(rest):] != rest or not after.words[i].sound: reason = "reads otherwise"
+        if len(after.words) != len(before.words) or after.words[i].tags[len(after.words[i].tags) - len(rest):] != rest or not after.words[i].sound or not _reads_same(before, {i}, after): reason = "reads otherwise"
         elif after.score - before.score < -(tools.sense_gate if getattr(s, "sense", "") else tools.lm_gate): reason = "unlikely"
         else: return stem, new, ""
     return (), "", reason
@@ -312,7 +319,7 @@ def aug_aeda(
     taken = sorted(rng.sample(spots, min(len(spots), rng.randint(1, n))))
     return {i: words[i].text + "," for i in taken}, "" if taken else "no place"
 
-# %% ../nbs/03_eda.ipynb #b3e8b152
+# %% ../nbs/03_eda.ipynb #55bb189e
 _NAN = float("nan")
 
 class Variant(NamedTuple):
@@ -327,6 +334,7 @@ _KOREAN = {"sr": aug_sr, "ri": aug_ri, "rs": aug_rs, "rd": aug_rd, "aeda": aug_a
 def _unfit(text) -> str:
     "Why a text cannot be augmented at all, or an empty string."
     if not isinstance(text, str) or not text.strip(): return "empty"
+    if any(0xD800 <= ord(c) <= 0xDFFF for c in text): return "bad encoding"
     if unicodedata.normalize("NFC", text) != text: return "not NFC"
     if not re.search("[가-힣]", text): return "no hangul"
     if len(text) > 1000: return "too long"
@@ -339,6 +347,7 @@ def _make(text: str, sentence, technique: str, mode: str, alpha: float, rng: ran
     if mode == "korean":
         changes, reason = _KOREAN[technique](sentence, n, rng, tools)
         new, touched = compose(sentence, changes), len(changes)
+        if changes and not _reads_same(sentence, () if technique in ("rs", "aeda") else changes, analyze_text(new)): reason = "reads otherwise"
     else:
         look = surface_synonyms(tools.lexicon)
         out = {"sr": lambda: paper_sr(words, n, look, rng), "ri": lambda: paper_ri(words, n, look, rng), "rs": lambda: paper_rs(words, n, rng),

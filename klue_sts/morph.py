@@ -66,7 +66,7 @@ def analyze_text(
     spans = [m.span() for m in re.finditer(r"\S+", text)]
     starts, shares = [s for s, _ in spans], [[] for _ in spans]
     tokens, score = kiwi().analyze(text)[0]
-    for t in tokens:
+    for t in tokens if spans else []:  # Kiwi reads control characters that Python counts as blanks
         here = max(bisect_right(starts, t.start) - 1, 0)
         if t.len == 0 and here and t.start == starts[here]: here -= 1
         shares[here].append(t)
@@ -127,10 +127,11 @@ def change_stem(
     core = join_morphs((*stem, *ending))
     return word.lead + core + word.tail if re.fullmatch("[가-힣]+", core) else ""
 
-# %% ../nbs/02d_morph.ipynb #4a94cd1e
+# %% ../nbs/02d_morph.ipynb #3648ca5d
 _COUNT = frozenset("한 두 세 네 서 너 석 넉 다섯 여섯 일곱 여덟 아홉 열 스무 몇 모든 각 여러 매 전 온 양 첫 반 단 총 한두 두세 서너".split())
-_MEASURE = frozenset("이상 이하 미만 초과 절반 하루 이틀 사흘 나흘 닷새 열흘 보름 개월 최대 최소 약 모두 전부 다 거의 대부분 일부 반 배 전체 하나 둘 셋 각각 매일 매주 매월 매년".split())
+_MEASURE = frozenset("이상 이하 미만 초과 절반 하루 이틀 사흘 나흘 닷새 열흘 보름 개월 최대 최소 약 대략 모두 전부 다 거의 대부분 일부 반 배 전체 하나 둘 셋 각각 매일 매주 매월 매년".split())
 _NOT = frozenset("안/MAG 못/MAG 아니/MAG 아니/VCN 아니/VA 않/VX 않/VV 아니야/IC 아니요/IC 말/VX 못하/VX 못하/VA 못하/VV 없/VA 모르/VV 없이/MAG 마/VX 아니하/VX 말/VV 말/EF 안되/VV 안되/VA 못되/VA 싫/VA 그만/MAG 금지/NNG 불가/NNG 불가능/NNG 제외/NNG 무관/NNG".split())
+_DATE = re.compile("하루|이틀|사흘|나흘|닷새|엿새|열흘|보름|일주일|(?:[일이삼사오유육칠팔구시십]|십일|십이)월(?![가-힣]{2})")
 _ASK = frozenset("무엇 뭐 뭘 누구 누가 어디 언제 왜 어떻 어떻게 얼마 얼마나 어떤 무슨 어느 몇 며칠".split())
 _POLAR = frozenset("전혀 별로 절대 절대로 결코 아무 아무것 아무도 도저히 좀처럼 밖에".split())
 
@@ -139,8 +140,9 @@ def word_guard(
 ) -> str:  # "" free, else number | negation | question | name | function | not hangul | no rebuild
     "Why an eojeol must be left as it is."
     forms, tags = {m.form for m in word.morphs}, set(word.tags)
-    if tags & {"SN", "NR"} or re.search(r"\d", word.text) or any(m.form in _COUNT and t == "MM" or m.form in _MEASURE and t in ("NNG", "MAG", "NP", "MM") for m, t in zip(word.morphs, word.tags)): return "number"
-    if any(f"{m.form}/{t}" in _NOT or t == "XPN" and m.form in "무비불미부반" for m, t in zip(word.morphs, word.tags)) or forms & _POLAR: return "negation"
+    if tags & {"SN", "NR"} or re.search(r"\d", word.text) or any(m.form in _COUNT and t == "MM" or m.form in _MEASURE and t in ("NNG", "MAG", "NP", "MM") for m, t in zip(word.morphs, word.tags)) or _DATE.match(word.core): return "number"
+    if any(f"{m.form}/{t}" in _NOT or t == "XPN" and m.form in "무비불미부반" for m, t in zip(word.morphs, word.tags)): return "negation"
+    if forms & _POLAR or set(word.core) & set("없않못") or word.core == "안": return "negation"
     if forms & _ASK: return "question"
     if not re.fullmatch("[가-힣]+", word.core): return "not hangul"
     if "NNP" in tags: return "name"
