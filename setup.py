@@ -17,15 +17,16 @@ extras["dev"] = sorted({req for reqs in extras.values() for req in reqs} | set(s
 
 
 class BuildWithSample(build_py):
-    "A built package carries data/sample inside, so that `load_sample` works without a checkout."
+    "A built package carries data/sample and data/synonyms inside, so that it works without a checkout."
 
     def run(self):
         super().run()
         if not self.editable_mode:
-            target = Path(self.build_lib) / cfg["lib_path"] / "samples"
-            self.mkpath(str(target))
-            for source in (here / "data" / "sample").glob("*.json"):
-                self.copy_file(str(source), str(target / source.name))
+            for folder, name, pattern in (("sample", "samples", "*.json"), ("synonyms", "synonyms", "*.tsv")):
+                target = Path(self.build_lib) / cfg["lib_path"] / name
+                self.mkpath(str(target))
+                for source in (here / "data" / folder).glob(pattern):
+                    self.copy_file(str(source), str(target / source.name))
 
 
 setuptools.setup(

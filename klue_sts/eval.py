@@ -34,7 +34,7 @@ def score_pairs(
         p = problems.iloc[0]
         raise DataError(f"{problems['row'].nunique()} of {len(df)} rows cannot be evaluated, first row {p['row']} (guid {p['guid']}), {p['column']}={p['got']!r}: {p['problem']}. "
                         "Mend or drop these rows; to score pairs without labels use klue_sts.infer.predict.", problems)
-    scored = scorer.predict(df).assign(true=df["real_label"])
+    scored = scorer.predict(df, strict=True).assign(true=df["real_label"])
     return scored[["guid", "source", "true", "score", "similarity", "pred", "truncated"]].reset_index(drop=True)
 
 # %% ../nbs/06_eval.ipynb #e014
@@ -42,8 +42,10 @@ def data_facts(
     df: pd.DataFrame,  # frame of this series
     name: str = None,  # what to call data that is neither KLUE-STS nor our sample
 ) -> dict:  # name, digest, n
-    "Which data this is: KLUE-STS and our sample are known by their content, whatever the caller says."
-    known = {d: f"KLUE-STS v1.1 {s}" for (_, s), d in _DIGESTS.items()} | {content_digest(load_sample(s)): f"klue_sts sample {s}" for s in ("train", "dev")}
+    "Which data this is: KLUE-STS, KorSTS and our sample are known by their content, whatever the caller says."
+    titles = {"klue": "KLUE-STS v1.1", "korsts": "KorSTS"}
+    known = {digest: f"{titles[kind]} {split}" for (kind, split), digest in _DIGESTS.items()}
+    known |= {content_digest(load_sample(split)): f"klue_sts sample {split}" for split in ("train", "dev")}
     digest = content_digest(df)
     return {"name": known.get(digest, name or "unnamed"), "digest": digest, "n": len(df)}
 
