@@ -19,13 +19,14 @@ from .infer import ArtefactError, Scorer, _budget_batches, _width
 # %% auto #0
 __all__ = ['Encoded', 'Cache', 'encode_texts', 'Refused', 'Job', 'JobQueue', 'Loaded', 'Worker', 'Engine']
 
-# %% ../nbs/06a_engine.ipynb #c7e1e842
+# %% ../nbs/06a_engine.ipynb #2fc30b53
 @dataclass(frozen=True)
 class Encoded:
     "What the model made of one sentence."
     vector: np.ndarray  # unit length, float32
     tokens: int  # tokens read
     truncated: bool  # True where the sentence had more tokens than the model reads
+    by: Scorer  # vectors of different artefacts must never meet
 
 class Cache:
     "The vectors of the last `size` sentences; thread-safe."
@@ -48,7 +49,7 @@ class Cache:
             self._kept.update(new)
             while len(self._kept) > self.size: self._kept.popitem(last=False)
 
-# %% ../nbs/06a_engine.ipynb #7f883203
+# %% ../nbs/06a_engine.ipynb #83330cf0
 def encode_texts(
     scorer: Scorer,
     texts: list,  # cleaned and distinct
@@ -62,7 +63,7 @@ def encode_texts(
     for batch in _budget_batches([widths[i] for i in order], budget):
         rows = [order[k] for k in batch]
         for i, vector in zip(rows, _forward(scorer, [encoded[i].ids for i in rows], widths[rows[0]])):
-            out[texts[i]] = vector if isinstance(vector, Exception) else Encoded(vector, len(encoded[i].ids), bool(encoded[i].overflowing))
+            out[texts[i]] = vector if isinstance(vector, Exception) else Encoded(vector, len(encoded[i].ids), bool(encoded[i].overflowing), scorer)
         after(widths[rows[0]] * len(rows))
     return out
 
@@ -167,7 +168,7 @@ class Loaded:
         if self.want is None: self.want = vectors
         if np.abs(vectors - self.want).max() > 1e-4: raise ArtefactError("the forward pass no longer gives the vectors it gave at the start")
 
-# %% ../nbs/06a_engine.ipynb #7997bd9f
+# %% ../nbs/06a_engine.ipynb #b16835e3
 _log = logging.getLogger(__name__)
 
 class Worker(threading.Thread):
@@ -201,7 +202,7 @@ class Worker(threading.Thread):
             self._learn(new, time.perf_counter() - start)
             loaded.cache.keep({t: e for t, e in made.items() if isinstance(e, Encoded)}); found |= made
         for j in self.jobs: self._settle(j, [found[t] for t in j.texts])
-        self.engine.batches.append(len(texts))
+        self.engine.on_batch(len(texts))
 
     def _after(self, tokens: int) -> None:
         "A forward pass has ended: the worker is alive, and this is its speed."
@@ -219,7 +220,7 @@ class Worker(threading.Thread):
         try: job.future.set_result(found)
         except InvalidStateError: pass  # given up meanwhile
 
-# %% ../nbs/06a_engine.ipynb #e0160bfb
+# %% ../nbs/06a_engine.ipynb #1ca034dd
 class Engine:
     "One artefact in memory, one worker thread, one watcher; `submit` is safe from any thread."
 
@@ -229,7 +230,7 @@ class Engine:
         self.loaded = self.worker = self.stamp = None
         self.reason, self.reload_error, self.last_ok, self.reloads, self.restarts = "the engine has not been started", None, 0.0, 0, 0
         self.draining, self._again, self._stop = False, threading.Event(), threading.Event()
-        self.batches = deque(maxlen=1000)  # sentences per batch, of late
+        self.on_batch = lambda sentences: None  # called with the size of every batch
 
     def start(self) -> Engine:
         "Load, warm up, and begin; without a model the engine stays up, says why, and tries again."
