@@ -95,12 +95,12 @@ class Job:
         try: self.future.set_exception(e)
         except InvalidStateError: pass
 
-# %% ../nbs/06a_engine.ipynb #32b22ecc
+# %% ../nbs/06a_engine.ipynb #7d0ffdc8
 class JobQueue:
     "Two bounded lines, pairs and bulk; refuses at the door rather than letting everyone wait."
 
-    def __init__(self, max_wait: float = 1.0, busy_wait: float = 0.01, interval: float = 0.1, max_bulk: int = 32):
-        self.max_wait, self.busy_wait, self.interval, self.max_bulk = max_wait, busy_wait, interval, max_bulk
+    def __init__(self, max_wait: float = 1.0, busy_wait: float = 0.02, interval: float = 0.1, max_bulk: int = 32, few: int = 8):
+        self.max_wait, self.busy_wait, self.interval, self.max_bulk, self.few = max_wait, busy_wait, interval, max_bulk, few
         self.lines = {False: deque(), True: deque()}
         self.pending, self.rate, self.idle_at, self.idle, self.turn = 0, 10_000.0, time.monotonic(), True, 0
         self.ready = threading.Condition()
@@ -113,7 +113,7 @@ class JobQueue:
 
     def full(self) -> bool:
         "True where a new pair would be refused."
-        return len(self.lines[False]) > 1 and self.wait() > (self.busy_wait if self.busy() else self.max_wait)
+        return len(self.lines[False]) >= self.few and self.wait() > (self.busy_wait if self.busy() else self.max_wait)
 
     def put(self, job: Job) -> None:
         "Take a job in, or raise `Refused` (429)."
@@ -220,7 +220,7 @@ class Worker(threading.Thread):
         try: job.future.set_result(found)
         except InvalidStateError: pass  # given up meanwhile
 
-# %% ../nbs/06a_engine.ipynb #1ca034dd
+# %% ../nbs/06a_engine.ipynb #d6ce2882
 class Engine:
     "One artefact in memory, one worker thread, one watcher; `submit` is safe from any thread."
 
@@ -229,7 +229,7 @@ class Engine:
         self.stale, self.hang, self.slice, self.probe_every = stale, hang, slice, min(0.3, stale / 3)
         self.loaded = self.worker = self.stamp = None
         self.reason, self.reload_error, self.last_ok, self.reloads, self.restarts = "the engine has not been started", None, 0.0, 0, 0
-        self.draining, self._again, self._stop = False, threading.Event(), threading.Event()
+        self.draining, self._again, self._stop, self._open = False, threading.Event(), threading.Event(), set()
         self.on_batch = lambda sentences: None  # called with the size of every batch
 
     def start(self) -> Engine:
@@ -277,7 +277,9 @@ class Engine:
         if len(known) == len(set(texts)): job.future.set_result([known[t] for t in texts]); return job.future
         if self._stop.is_set(): raise Refused(503, "the server is shutting down", 5)
         if time.monotonic() - self.last_ok > max(self.stale, 1.0) + 2 * self.slice: raise Refused(503, self.state()[1] or "the model does not answer", 1)
-        self.queue.put(job)
+        self._open.add(job.future); job.future.add_done_callback(self._open.discard)
+        try: self.queue.put(job)
+        except Refused: self._open.discard(job.future); raise
         return job.future
 
     def reload(self) -> None: self._again.set()  # at the watcher's next look
@@ -308,7 +310,7 @@ class Engine:
         "Answer what waits, for at most `seconds`; the rest is told that the server is shutting down."
         self.draining = True
         end = time.monotonic() + seconds
-        while (any(self.queue.lines.values()) or self.worker and self.worker.busy_since) and time.monotonic() < end: time.sleep(0.005)
+        while self._open and time.monotonic() < end: time.sleep(0.005)
         self._stop.set()
         if self.worker: self.worker.retired = True
         for j in [*self.queue.drain(), *(self.worker.jobs if self.worker else [])]: j.fail(Refused(503, "the server is shutting down", 5))

@@ -20,7 +20,7 @@ from starlette.responses import Response
 # %% auto #0
 __all__ = ['Settings', 'read_settings', 'problem', 'error_response', 'Keys', 'RateLimit', 'BodyLimit', 'Guard', 'Metrics']
 
-# %% ../nbs/06b_limits.ipynb #4615d70b
+# %% ../nbs/06b_limits.ipynb #83c0ed7e
 @dataclass(frozen=True)
 class Settings:
     "Every setting of the server but the model's own two; environment variable KLUE_STS_ and the name in capitals."
@@ -29,7 +29,7 @@ class Settings:
     max_pair: int = 2**16
     cache: int = 10_000
     max_wait: float = 1.0
-    busy_wait: float = 0.01
+    busy_wait: float = 0.02
     deadline: float = 10.0
     hang: float = 10.0
     drain_delay: float = 0.5
