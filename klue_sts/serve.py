@@ -6,11 +6,16 @@
 __all__ = ['app', 'score', 'score_upload', 'similarity_hf', 'embeddings', 'explain_pair', 'Health', 'NotReady', 'health', 'ready',
            'info', 'metrics', 'create_app']
 
-# %% ../nbs/07_serve.ipynb #27b16f20
+# %% ../nbs/07_serve.ipynb #45a26b3a
 import asyncio
 import base64
+import ctypes
+import multiprocessing
 import os
 import signal
+import socket
+import struct
+import sys
 import threading
 import time
 from contextlib import asynccontextmanager
@@ -193,7 +198,7 @@ async def metrics(request: Request) -> Response:
     "Prometheus metrics of this process."
     return Response(request.app.state.metrics.text(request.app.state.engine), media_type="text/plain; version=0.0.4; charset=utf-8")
 
-# %% ../nbs/07_serve.ipynb #b0e0ae01
+# %% ../nbs/07_serve.ipynb #02f1de94
 def _start(app: FastAPI) -> None:
     "Put a started engine into the app; the engine holds the model, or the reason why there is none."
     s, model = app.state.settings, app.state.model
@@ -214,11 +219,19 @@ def _on_signals(app: FastAPI, loop) -> None:
 
     def drain(sig, frame):
         if engine.draining: return before(sig, frame)
-        engine.draining = True
-        loop.call_soon_threadsafe(lambda: (loop.call_later(s.drain_delay, before, sig, None), loop.call_later(s.drain_delay + s.drain, engine.stop, 0)))
+        engine.draining, server = True, getattr(before, "__self__", None)
+        steps = ((0, _no_more_connections, server), (0.05, before, sig, None), (s.drain, engine.stop, 0))
+        loop.call_soon_threadsafe(lambda: [loop.call_later(s.drain_delay + after, *step) for after, *step in steps])
 
     signal.signal(signal.SIGTERM, drain)
     if hasattr(signal, "SIGHUP"): signal.signal(signal.SIGHUP, lambda *_: engine.reload())
+
+def _no_more_connections(server) -> None:
+    "Linux: packets to the listening sockets are dropped, so that no connection waits unseen in the kernel when they close; a socket shared with other workers is left alone."
+    if sys.platform != "linux" or multiprocessing.parent_process(): return
+    drop = ctypes.create_string_buffer(struct.pack("HBBI", 6, 0, 0, 0))  # BPF: return 0
+    for listening in [sock for s in getattr(server, "servers", ()) for sock in s.sockets]:
+        if listening.family in (socket.AF_INET, socket.AF_INET6): listening.setsockopt(socket.SOL_SOCKET, 26, struct.pack("HL", 1, ctypes.addressof(drop)))  # 26: SO_ATTACH_FILTER
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI):
