@@ -198,11 +198,11 @@ async def metrics(request: Request) -> Response:
     "Prometheus metrics of this process."
     return Response(request.app.state.metrics.text(request.app.state.engine), media_type="text/plain; version=0.0.4; charset=utf-8")
 
-# %% ../nbs/07_serve.ipynb #02f1de94
+# %% ../nbs/07_serve.ipynb #18d9f81a
 def _start(app: FastAPI) -> None:
     "Put a started engine into the app; the engine holds the model, or the reason why there is none."
-    s, model = app.state.settings, app.state.model
-    first = []
+    s, model, first = app.state.settings, app.state.model, []
+    sys.setswitchinterval(0.0005)  # the worker comes back from the model often; at Python's default it waits up to 5 ms for the event loop
     def load():
         if first: return Scorer(model)
         scorer = get_scorer(model); first.append(True)
