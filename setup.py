@@ -42,7 +42,7 @@ setuptools.setup(
     url=cfg["git_url"],
     license={"apache2": "Apache-2.0"}[cfg["license"]],
     packages=setuptools.find_packages(include=[cfg["lib_path"] + "*"]),
-    package_data={cfg["lib_path"]: ["models/**/*"]},
+    package_data={cfg["lib_path"]: ["models/**/*", "static/*"]},
     python_requires=">=" + cfg["min_python"],
     install_requires=shlex.split(cfg["requirements"]),
     extras_require=extras,

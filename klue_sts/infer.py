@@ -18,9 +18,9 @@ import numpy as np
 from .preprocess import clean_text
 
 # %% auto #0
-__all__ = ['MAX_CHARS', 'ArtefactError', 'model_path', 'read_info', 'fit_calibration', 'similarity', 'threshold_of', 'Prediction',
-           'cpu_limit', 'check_text', 'Scorer', 'get_scorer', 'predict', 'export_onnx', 'check_parity', 'package_model',
-           'write_info']
+__all__ = ['MAX_CHARS', 'ArtefactError', 'model_path', 'read_info', 'fit_calibration', 'similarity', 'threshold_of',
+           'flat_weights', 'Prediction', 'cpu_limit', 'check_text', 'Scorer', 'get_scorer', 'predict', 'export_onnx',
+           'check_parity', 'package_model', 'write_info']
 
 # %% ../nbs/05a_infer.ipynb #074ab385
 MAX_CHARS = 2000  # characters per sentence; the longest sentence of KLUE-STS dev has 113
@@ -54,14 +54,17 @@ def fit_calibration(
     cosines,  # cosine per held-out pair, shape (n,)
     labels,  # human ratings 0-5, shape (n,)
     bins: int = 15,  # quantile bins, at most n // 10
+    weights=None,  # per pair, shape (n,); e.g. flat_weights where the labels to come are spread evenly
 ) -> dict:  # {"cosine": [...], "similarity": [...]}, both increasing
     "Monotone map from cosine to 0-5: isotonic regression over quantile-bin means (Barlow et al. 1972). Needs scikit-learn."
     from sklearn.isotonic import IsotonicRegression
     x, y = np.asarray(cosines, float), np.asarray(labels, float)
-    if len(x) != len(y) or len(x) < 20: raise ValueError(f"calibration needs at least 20 pairs with one label each; got {len(x)} cosines and {len(y)} labels")
+    w = np.ones(len(x)) if weights is None else np.asarray(weights, float)
+    if not len(x) == len(y) == len(w) or len(x) < 20: raise ValueError(f"calibration needs at least 20 pairs with one label and one weight each; got {len(x)} cosines, {len(y)} labels, {len(w)} weights")
     parts = np.array_split(np.argsort(x, kind="stable"), min(bins, len(x) // 10))
-    bx, by, n = (np.array([f(p) for p in parts]) for f in (lambda p: x[p].mean(), lambda p: y[p].mean(), len))
-    fitted = IsotonicRegression(y_min=0, y_max=5).fit(bx, by, sample_weight=n).predict(bx)
+    mean = lambda v: np.array([np.average(v[p], weights=w[p]) for p in parts])
+    bx, by, total = mean(x), mean(y), np.array([w[p].sum() for p in parts])
+    fitted = IsotonicRegression(y_min=0, y_max=5).fit(bx, by, sample_weight=total).predict(bx)
     keep = np.r_[True, np.diff(bx) > 1e-6]
     return {"cosine": [-1.0, *bx[keep].round(6).tolist(), 1.0], "similarity": [0.0, *fitted[keep].round(4).tolist(), 5.0]}
 
@@ -76,6 +79,16 @@ def threshold_of(calibration: dict) -> float:
     "The least cosine whose calibrated similarity reaches 3.0, KLUE's border between 0 and 1."
     grid = np.linspace(-1, 1, 20001)
     return round(float(grid[np.argmax(similarity(grid, calibration) >= 3.0)]), 4)
+
+# %% ../nbs/05a_infer.ipynb #80c46b89
+def flat_weights(
+    labels,  # human ratings 0-5, shape (n,)
+    step: float = 0.5,  # width of a label band
+) -> np.ndarray:  # weights with mean 1, shape (n,)
+    "Weights that make the label histogram flat, as KLUE's dev and test are by design (Park et al. 2021)."
+    band = np.minimum(np.asarray(labels, float) // step, round(5 / step) - 1).astype(int)
+    count = np.bincount(band)
+    return len(band) / (count > 0).sum() / count[band]
 
 # %% ../nbs/05a_infer.ipynb #65e52930
 @dataclass(frozen=True)
@@ -363,6 +376,7 @@ def package_model(
     model_dir,  # sentence-transformers folder (a run's model folder)
     out,  # artefact folder to write
     valid,  # labelled frame the model was not trained on: fits the calibration
+    weights=None,  # of its rows in the calibration, see fit_calibration
     name: str = None,  # name of the artefact; default: the folder's
     profile: str = "default",  # clean_text profile the model was trained with
     training: dict = None,  # a run's summary.json, kept in klue_sts.json
@@ -384,7 +398,7 @@ def package_model(
     if info["parity"]["fp32"]["max_score_error"] > 1e-4: raise ArtefactError(f"the exported graph differs from the model: {info['parity']['fp32']}")
     if "fp32" not in precisions: (work / "onnx" / "model.onnx").unlink()
     write_info(work, info)
-    info["calibration"] = fit_calibration(Scorer(work).score(valid["sentence1"], valid["sentence2"]), valid["real_label"])
+    info["calibration"] = fit_calibration(Scorer(work).score(valid["sentence1"], valid["sentence2"]), valid["real_label"], weights=weights)
     info["threshold"] = threshold_of(info["calibration"])
     write_info(work, info)
     if out.exists(): shutil.rmtree(out)
