@@ -19,8 +19,8 @@ from .preprocess import clean_text
 
 # %% auto #0
 __all__ = ['MAX_CHARS', 'ArtefactError', 'model_path', 'read_info', 'fit_calibration', 'similarity', 'threshold_of',
-           'flat_weights', 'Prediction', 'check_text', 'Scorer', 'get_scorer', 'predict', 'export_onnx', 'check_parity',
-           'package_model', 'write_info']
+           'flat_weights', 'Prediction', 'cpu_limit', 'check_text', 'Scorer', 'get_scorer', 'predict', 'export_onnx',
+           'check_parity', 'package_model', 'write_info']
 
 # %% ../nbs/05a_infer.ipynb #074ab385
 MAX_CHARS = 2000  # characters per sentence; the longest sentence of KLUE-STS dev has 113
@@ -108,6 +108,18 @@ class Prediction:
         return f"{self.similarity:.1f}/5 {'similar' if self.pred else 'not similar'} (cosine {self.score:.3f}, {1000 * self.runtime:.1f} ms){note}: {self.sentence1} | {self.sentence2}"
     __repr__ = __str__
 
+# %% ../nbs/05a_infer.ipynb #cpu00002
+def cpu_limit(
+    cgroup="/sys/fs/cgroup",  # where the container's limits stand (v2 cpu.max, v1 cpu.cfs_quota_us)
+) -> int:  # at least 1
+    "CPUs this process may use: affinity and container quota, whichever is less."
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    for files in (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):
+        try: quota, period = " ".join((Path(cgroup) / f).read_text() for f in files).split()
+        except (OSError, ValueError): continue
+        if quota.isdigit(): cpus = min(cpus, max(1, round(int(quota) / int(period))))
+    return cpus
+
 # %% ../nbs/05a_infer.ipynb #533bc667
 def check_text(
     text,  # anything a user sent
@@ -156,18 +168,18 @@ class Scorer:
         "Vectors and truncation flags of cleaned texts; each distinct text runs once."
         unique = sorted(set(texts), key=lambda t: (len(t), t))
         encoded = self.tokenizer.encode_batch(unique)
-        order = sorted(range(len(unique)), key=lambda i: len(encoded[i].ids))
+        widths = [_width(len(e.ids), self.info["max_tokens"]) for e in encoded]
+        order = sorted(range(len(unique)), key=lambda i: widths[i])
         vecs = np.empty((len(unique), self.info["dim"]), np.float32)
-        for batch in _budget_batches([len(encoded[i].ids) for i in order], budget):
+        for batch in _budget_batches([widths[i] for i in order], budget):
             rows = [order[k] for k in batch]
-            vecs[rows] = self._forward([encoded[i].ids for i in rows])
+            vecs[rows] = self._forward([encoded[i].ids for i in rows], widths[rows[0]])
         at = {t: i for i, t in enumerate(unique)}
         index = [at[t] for t in texts]
         return vecs[index], np.array([bool(encoded[i].overflowing) for i in index], dtype=bool)
 
-    def _forward(self, ids: list) -> np.ndarray:
-        "One forward pass over token id lists."
-        width = max(map(len, ids))
+    def _forward(self, ids: list, width: int) -> np.ndarray:
+        "One forward pass over token id lists, padded to `width`."
         batch = np.zeros((len(ids), width), np.int64); mask = np.zeros_like(batch)
         for r, row in enumerate(ids): batch[r, :len(row)] = row; mask[r, :len(row)] = 1
         vecs = self.session.run(None, {"input_ids": batch, "attention_mask": mask})[0]
@@ -192,12 +204,16 @@ class Scorer:
         return _predict(self, sentence1, sentence2, strict)
 
 # %% ../nbs/05a_infer.ipynb #208602d1
-def _budget_batches(lengths: list, budget: int) -> list:
-    "Consecutive runs of sorted lengths whose padded size stays within the budget (at least one each)."
+def _width(tokens: int, most: int) -> int:
+    "The padded length of a sentence: the next multiple of 4, whatever else is in the batch, so its vector never depends on the batch."
+    return min(-(-tokens // 4) * 4, most)
+
+def _budget_batches(widths: list, budget: int) -> list:
+    "Consecutive runs of equal width within the token budget (at least one each); `widths` is sorted."
     batches, start = [], 0
-    for i, n in enumerate(lengths):
-        if i > start and n * (i - start + 1) > budget: batches.append(range(start, i)); start = i
-    return batches + [range(start, len(lengths))] if lengths else []
+    for i, n in enumerate(widths):
+        if i > start and (n != widths[start] or n * (i - start + 1) > budget): batches.append(range(start, i)); start = i
+    return batches + [range(start, len(widths))] if widths else []
 
 def _onnx_file(path: Path, info: dict, precision: str) -> tuple:
     "Precision and file to run; int8 first where none is asked for."
@@ -217,11 +233,11 @@ def _verify(path: Path, info: dict, files: list) -> None:
 def _session(file: Path, threads: int = None):
     "CPU session; small models run fastest on one thread, larger ones on the CPUs this process may use."
     import onnxruntime as ort
-    small = file.stat().st_size < 40e6
-    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    small, cpus = file.stat().st_size < 40e6, cpu_limit()
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads or int(os.environ.get("KLUE_STS_THREADS", 0)) or (1 if small else cpus)
     options.inter_op_num_threads, options.log_severity_level = 1, 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # waiting threads must not burn the CPU quota
     return ort.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
 
 # %% ../nbs/05a_infer.ipynb #4c14ec08
@@ -281,7 +297,6 @@ def _export_module(st_model, int8: bool):
     import copy
     import torch
     encoder = copy.deepcopy(st_model[0].model).float().cpu().eval()
-    if st_model[1].pooling_mode != "mean": raise ValueError(f"export supports mean pooling, got {st_model[1].pooling_mode!r}")
 
     class Int8Table(torch.nn.Module):
         "Rows standardised per column, then one scale per row."
@@ -310,10 +325,20 @@ def export_onnx(
     precision: str = "fp32",  # "fp32" or "int8"
 ) -> Path:  # the written file
     "Write the whole sentence encoder as one ONNX graph: input_ids, attention_mask (batch, tokens) → unit vectors (batch, dim)."
-    import logging, warnings
-    import torch
+    import onnx
+    from klue_sts.graph import encoder_graph, why_not
     if precision not in ("fp32", "int8"): raise ValueError(f"precision {precision!r} is not known; use 'fp32' or 'int8'")
     file = Path(file); file.parent.mkdir(parents=True, exist_ok=True)
+    if st_model[1].pooling_mode != "mean": raise ValueError(f"export supports mean pooling, got {st_model[1].pooling_mode!r}")
+    encoder = st_model[0].model
+    if why_not(encoder.config): return _export_by_torch(st_model, file, precision)
+    onnx.save(encoder_graph(encoder, precision), str(file))
+    return file
+
+def _export_by_torch(st_model, file: Path, precision: str) -> Path:
+    "Any other encoder, through torch's exporter."
+    import logging, warnings
+    import torch
     ids = torch.tensor([[2, 7, 8, 9, 3], [2, 7, 3, 0, 0]]); mask = (ids != 0).long()
     dims = {0: torch.export.Dim("batch", min=1, max=65536), 1: torch.export.Dim("tokens", min=2, max=st_model.max_seq_length)}
     with warnings.catch_warnings():

@@ -333,15 +333,191 @@ def test_settings_from_the_environment(monkeypatch):
 
 def test_openapi(client):
     spec = client.get("/openapi.json").json()
-    assert list(spec["paths"]) == ["/pred/sentences", "/pred/file/", "/pred/file/multi/", "/health"]
+    assert set(spec["paths"]) >= {"/pred/sentences", "/pred/file/", "/pred/file/multi/", "/score", "/score/file", "/similarity", "/v1/embeddings", "/explain", "/health", "/ready", "/info", "/metrics"}
     schemas = spec["components"]["schemas"]
     assert list(schemas["PairAnswer"]["properties"]) == ["sentence_1", "sentence_2", "score", "pred", "runtime(sec)"]
     assert list(schemas["FileAnswer"]["properties"]) == ["sentences", "preds", "scores", "runtime(sec)"]
     assert schemas["Pair"]["required"] == ["sentence_1", "sentence_2"] and schemas["Pair"]["properties"]["sentence_1"]["maxLength"] == MAX_CHARS
-    for path in list(spec["paths"])[:3]:
-        post = spec["paths"][path]["post"]
-        assert {"200", "413", "422", "503"} <= set(post["responses"])
-        assert post["responses"]["422"]["content"]["application/json"]["schema"]["$ref"].endswith("/Problem")
+    for path, item in spec["paths"].items():
+        if "post" not in item: continue
+        assert {"200", "401", "413", "422", "429", "503", "504"} <= set(item["post"]["responses"])
+        content = item["post"]["responses"]["422"]["content"]
+        assert content["application/json"]["schema"]["$ref"].endswith("/Problem") if path.startswith("/pred/") else list(content) == ["application/problem+json"]
     assert list(spec["paths"]["/pred/file/"]["post"]["requestBody"]["content"]) == ["multipart/form-data"]
     example = {k: v["examples"][0] for k, v in schemas["Pair"]["properties"].items()}
     assert client.post("/pred/sentences", json=example).status_code == 200
+
+
+# --- the new routes
+
+def score(client, rows, **kw):
+    return client.post("/score", json={"pairs": rows}, **kw)
+
+
+def rows_of(pairs):
+    return [{"id": i, "sentence1": a, "sentence2": b} for i, (a, b) in enumerate(pairs)]
+
+
+@pytest.mark.parametrize("n", [1, 2, 16, 17, 33])
+def test_score_rows_in_order_and_as_predicted(client, dev, n):
+    got = score(client, rows_of(dev[:n])).json()
+    want = predict(*map(list, zip(*dev[:n])))
+    assert [r["id"] for r in got["results"]] == list(range(n)) and got["model"] == "mini" and got["runtime"] > 0
+    assert [list(r) for r in got["results"]] == [["id", "score", "similarity", "pred", "truncated"]] * n
+    for r, p in zip(got["results"], want):
+        assert (r["score"], r["similarity"]) == pytest.approx((p.score, p.similarity), abs=1e-6) and (r["pred"], r["truncated"]) == (p.pred, p.truncated)
+
+
+def test_a_bad_row_costs_the_others_nothing(client, dev):
+    rows = rows_of(dev)
+    bad = {0: "text", 5: {"id": [1, {"x": None}], "sentence1": " ", "sentence2": "가"}, 6: {"sentence1": "가"}, 20: {"sentence1": "가", "sentence2": 1}, 32: {"id": "\ud800", "sentence1": "가", "sentence2": "★"}}
+    for i, row in bad.items(): rows[i] = row
+    r = client.post("/score", content=json.dumps({"pairs": rows}).encode())
+    got = r.json()["results"]
+    assert r.status_code == 200 and [i for i, row in enumerate(got) if "error" in row] == list(bad)
+    assert [got[i]["error"]["field"] for i in bad] == ["pairs.0", "pairs.5.sentence1", "pairs.6.sentence2", "pairs.20.sentence2", "pairs.32.sentence2"]
+    assert got[5]["id"] == [1, {"x": None}] and got[32]["id"] == "\ud800" and "id" not in got[6]
+    want = predict(*map(list, zip(*dev)))
+    assert all(got[i]["score"] == pytest.approx(want[i].score, abs=1e-6) for i in range(33) if i not in bad)
+
+
+def test_score_is_symmetric_and_independent_of_the_batch_to_the_bit(client, dev):
+    there = score(client, rows_of(dev)).json()["results"]
+    back = score(client, rows_of([(b, a) for a, b in dev])).json()["results"]
+    with TestClient(create_app(cache=0)) as fresh:
+        alone = [score(fresh, rows_of([p])).json()["results"][0]["score"] for p in dev]
+    assert [r["score"] for r in there] == [r["score"] for r in back] == alone
+
+
+@pytest.mark.parametrize("kind", ["csv", "json list", "json results", "ndjson", "bom csv"])
+def test_score_file(client, dev, kind):
+    rows = [{"sentence1": a, "sentence2": b} for a, b in dev]
+    rows[3]["sentence2"] = ""
+    if "csv" in kind:
+        import csv, io
+        out = io.StringIO(); w = csv.DictWriter(out, ["sentence1", "sentence2"]); w.writeheader(); w.writerows(rows)
+        data = (b"\xef\xbb\xbf" if "bom" in kind else b"") + out.getvalue().encode()
+    else:
+        data = {"json list": json.dumps(rows), "json results": json.dumps({"results": rows}), "ndjson": "\n".join(map(json.dumps, rows))}[kind].encode()
+    r = client.post("/score/file", files={"file": ("f", data)})
+    lines = [json.loads(line) for line in r.text.splitlines()]
+    want = predict(*map(list, zip(*dev)))
+    assert r.status_code == 200 and r.headers["content-type"] == "application/x-ndjson" and len(lines) == 33 and "error" in lines[3]
+    assert [x["score"] for i, x in enumerate(lines) if i != 3] == pytest.approx([p.score for i, p in enumerate(want) if i != 3], abs=1e-6)
+
+
+def test_similarity_and_embeddings_agree(client, dev):
+    texts = [a for a, _ in dev]
+    sims = client.post("/similarity", json={"inputs": {"source_sentence": texts[0], "sentences": texts[1:]}}).json()
+    plain = client.post("/v1/embeddings", json={"input": texts, "model": "any"}).json()
+    packed = client.post("/v1/embeddings", json={"input": texts, "encoding_format": "base64"}).json()
+    import base64
+    import numpy as np
+    a = np.array([d["embedding"] for d in plain["data"]], np.float32)
+    b = np.array([np.frombuffer(base64.b64decode(d["embedding"]), "<f4") for d in packed["data"]])
+    assert (a == b).all() and [d["index"] for d in plain["data"]] == list(range(33)) and plain["usage"]["total_tokens"] > 33
+    assert sims == pytest.approx((a[1:] @ a[0]).tolist(), abs=1e-5)
+    assert np.linalg.norm(a, axis=1) == pytest.approx(1, abs=1e-5)
+
+
+def test_explain(client):
+    pair = {"sentence1": "거실 불을 꺼 줘", "sentence2": "거실 조명을 켜 줘"}
+    got = client.post("/explain", json=pair).json()
+    assert got["score"] == pytest.approx(predict(*pair.values()).score, abs=1e-6)
+    for words, text in ((got["words1"], pair["sentence1"]), (got["words2"], pair["sentence2"])):
+        assert [w["text"] for w in words] == text.split() == [text[w["start"]:w["end"]] for w in words]
+
+
+BAD = {
+    "no body": ("/score", b"", 400, "is empty"), "broken": ("/score", b'{"pairs": [', 400, "not valid JSON"), "NaN": ("/score", b'{"pairs": [{"id": NaN}]}', 400, "NaN"), "1e999": ("/score", b'{"pairs": [{"id": 1e999}]}', 400, "too large"),
+    "deep": ("/score", b"[" * 19_000, 400, "too deep"), "long number": ("/score", b"1" * 9000, 400, "ordinary length"), "CP949": ("/score", "가".encode("cp949"), 400, "not UTF-8"), "UTF-16": ("/score", "{}".encode("utf-16"), 400, "not UTF-8"),
+    "array": ("/score", b"[]", 422, "JSON object"), "null": ("/score", b"null", 422, "JSON object"), "no pairs": ("/score", b"{}", 422, "pairs must be"), "object pairs": ("/score", b'{"pairs": {}}', 422, "pairs must be"),
+    "empty pairs": ("/score", b'{"pairs": []}', 422, "at least one"), "four rows": ("/score", b'{"pairs": [1,2,3,4]}', 413, "at most 3"), "large": ("/score", b" " * 20_001, 413, "larger than"),
+    "source number": ("/similarity", b'{"inputs": {"source_sentence": 1, "sentences": ["a"]}}', 422, "source_sentence must be text"), "no inputs": ("/similarity", b"{}", 422, "inputs must be"), "empty sentences": ("/similarity", b'{"inputs": {"source_sentence": "a", "sentences": []}}', 422, "at least one"),
+    "bad sentence": ("/similarity", b'{"inputs": {"source_sentence": "ab", "sentences": ["ab", null]}}', 422, "inputs.2 must be text"),
+    "tokens": ("/v1/embeddings", b'{"input": [[1, 2]]}', 422, "must be text"), "no input": ("/v1/embeddings", b"{}", 422, "input must be"), "format": ("/v1/embeddings", b'{"input": "ab", "encoding_format": "int8"}', 422, "encoding_format"), "dimensions": ("/v1/embeddings", b'{"input": "ab", "dimensions": 7}', 422, "dimensions must be 256"),
+    "surrogate": ("/v1/embeddings", b'{"input": "\\ud800"}', 422, "surrogate"), "emoji": ("/explain", '{"sentence1": "😀", "sentence2": "가"}'.encode(), 422, "nothing left"), "missing": ("/explain", b'{"sentence1": "ab"}', 422, "sentence2 must be text"),
+    "long": ("/explain", json.dumps({"sentence1": "가" * 2001, "sentence2": "나"}).encode(), 422, "characters"),
+}
+
+
+@pytest.mark.parametrize("path, data, status, says", BAD.values(), ids=BAD.keys())
+def test_hostile_new_routes(tight, path, data, status, says):
+    r = tight.post(path, content=data, headers={"content-type": "application/json"})
+    got = r.json()
+    assert r.status_code == got["status"] == status and r.headers["content-type"] == "application/problem+json", r.text
+    assert set(got) == {"type", "title", "status", "detail", "errors"} and says in got["detail"]
+
+
+TEXTS = {"NUL": ("불을\x00 켜 줘", "불을 켜 줘"), "NFD": (unicodedata.normalize("NFD", "에어컨을 켜 줘"), "에어컨을 켜 줘"), "RTL": ("\u202e불을 켜 줘\u202c", "불을 켜 줘"), "zero width": ("불\u200b을 켜 줘", "불 을 켜 줘"), "emoji": ("불을 켜 줘 😭🏽", "불을 켜 줘")}
+
+
+@pytest.mark.parametrize("odd, plain", TEXTS.values(), ids=TEXTS.keys())
+def test_odd_text_scores_as_its_plain_form(client, odd, plain):
+    got = score(client, rows_of([(odd, "조명을 켜 줄래?"), (plain, "조명을 켜 줄래?")])).json()["results"]
+    assert got[0]["score"] == got[1]["score"]
+
+
+def test_two_megabytes_are_refused_cheaply(client):
+    import time
+    body = json.dumps({"sentence_1": "가" * 700_000, "sentence_2": "나"}, ensure_ascii=False).encode()
+    spent = []
+    for _ in range(5):
+        start = time.process_time()
+        r = client.post("/pred/sentences", content=body, headers={"content-type": "application/json"})
+        spent.append(time.process_time() - start)
+        assert r.status_code == 413
+    assert len(body) > 2e6 and min(spent) < 0.02  # the test client's own work included
+
+
+# --- guarding
+
+def test_security_headers(client):
+    for r in (client.get("/health"), client.post("/score", content=b""), client.get("/nothing")):
+        assert r.headers["x-content-type-options"] == "nosniff" and r.headers["content-security-policy"].startswith("default-src 'self'") and r.headers["cache-control"] == "no-store"
+        assert "access-control-allow-origin" not in r.headers
+
+
+def test_cross_origin_is_closed_unless_opened():
+    ask = {"origin": "https://a.example", "access-control-request-method": "POST"}
+    with TestClient(create_app()) as c:
+        assert "access-control-allow-origin" not in c.options("/score", headers=ask).headers
+    with TestClient(create_app(cors="https://a.example")) as c:
+        assert c.options("/score", headers=ask).headers["access-control-allow-origin"] == "https://a.example"
+        assert "access-control-allow-origin" not in c.options("/score", headers=ask | {"origin": "https://b.example"}).headers
+
+
+def test_api_key():
+    with TestClient(create_app(api_keys="하나, two")) as c:
+        bad = [c.post(p, headers=h) for p in ("/score", "/pred/sentences") for h in ({}, {"authorization": "Bearer x"}, {"authorization": "two"})]
+        assert {r.status_code for r in bad} == {401} and bad[0].headers["www-authenticate"] == "Bearer"
+        assert score(c, rows_of(PAIRS), headers={"authorization": "Bearer two"}).status_code == 200
+        assert score(c, rows_of(PAIRS), headers={"authorization": "Bearer 하나".encode()}).status_code == 200
+        assert [c.get(p).status_code for p in ("/health", "/ready", "/info", "/metrics")] == [200] * 4
+
+
+def test_rate_limit():
+    with TestClient(create_app(rate=0.5, burst=2)) as c:
+        got = [score(c, rows_of(PAIRS[:1])) for _ in range(4)]
+        assert [r.status_code for r in got] == [200, 200, 429, 429] and int(got[3].headers["retry-after"]) >= 1
+        assert c.get("/health").status_code == 200
+
+
+def test_info_and_metrics(client):
+    got = client.get("/info").json()
+    assert got["name"] == "mini" and got["threshold"] == get_scorer().info["threshold"] and got["limits"]["max_chars"] == MAX_CHARS and got["limits"]["max_rows"] == 10_000
+    score(client, rows_of(PAIRS))
+    client.get("/wp-login.php")
+    text = client.get("/metrics").text
+    assert 'klue_sts_requests_total{route="/score",status="200"}' in text and "wp-login" not in text and "klue_sts_ready 1.0" in text and "klue_sts_batch_sentences_bucket" in text and "klue_sts_queue_jobs" in text
+
+
+def test_uploads_never_touch_the_disk(client, monkeypatch):
+    import tempfile
+    def full(*a, **kw): raise OSError(28, "No space left on device")
+    monkeypatch.setattr(tempfile, "_mkstemp_inner", full)
+    monkeypatch.setattr(tempfile, "TemporaryFile", full)
+    monkeypatch.setattr(tempfile.SpooledTemporaryFile, "rollover", full)
+    body = results(PAIRS * 10)
+    body["results"][0]["padding"] = "x" * (3 * 2**20)
+    assert upload(client, body).status_code == 200
