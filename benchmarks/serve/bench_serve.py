@@ -102,9 +102,9 @@ def compare(name, model, rounds=5):
         for port in ports.values(): asyncio.run(closed(port, questions(), 8, 2))
         for _ in range(rounds):
             for kind, port in ports.items(): idle[kind].append(statistics.median(s for _, s in asyncio.run(closed(port, questions(), 1, seconds / 2))[1]))
-            for kind, port in ports.items(): capacity[kind].append(asyncio.run(closed(port, questions(), 16, seconds))[0])
+            for kind, port in ports.items(): capacity[kind].append(asyncio.run(closed(port, questions(), 8, seconds))[0])
         out = {"seconds to the first score": {OURS: round(cold, 2), PEER: round(cold2, 2)}, "MiB": {OURS: memory(pid1), PEER: memory(pid2)},
-               "idle p50 (ms)": {k: round(1000 * statistics.median(v), 2) for k, v in idle.items()}, "pairs/s, 16 clients": {k: round(statistics.median(v), 1) for k, v in capacity.items()},
+               "idle p50 (ms)": {k: round(1000 * statistics.median(v), 2) for k, v in idle.items()}, "pairs/s, 8 clients": {k: round(statistics.median(v), 1) for k, v in capacity.items()},
                "idle p50, ours / peer": spread([a / b for a, b in zip(idle[OURS], idle[PEER])]), "pairs/s, ours / peer": spread([a / b for a, b in zip(capacity[OURS], capacity[PEER])])}
         out["open loop"] = {kind: under_load(port, statistics.median(capacity[kind]), seconds + 2) for kind, port in ports.items()}
         out["MiB after"] = {OURS: memory(pid1), PEER: memory(pid2)}
