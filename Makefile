@@ -54,7 +54,7 @@ slow: $(VENV)/.dev ## tests that take minutes
 	$(TEST_ENV) $(BIN)/python -m pytest --nbflags "$(NB_FLAGS) slow" -m slow nbs tests
 
 bench: $(VENV)/.dev ## measurements against peers, as JSON and plots under benchmarks/results
-	@for f in benchmarks/bench_*.py; do $(BIN)/python $$f || exit 1; done
+	@for f in benchmarks/bench_*.py benchmarks/*/bench_*.py; do $(BIN)/python $$f || exit 1; done
 
 prep: export clean readme test ## export, clean, README, test: before every commit
 

@@ -46,7 +46,7 @@ def cmd_data(args) -> None:
     print(describe(df).to_string())
     if args.out: print(f"\n{len(df)} rows written to {write_pairs(df, args.out)}")
 
-# %% ../nbs/07a_cli.ipynb #24725e02
+# %% ../nbs/07a_cli.ipynb #bf0e4fa6
 def _add_train(p):
     from dataclasses import fields
     from klue_sts.train import TrainConfig
@@ -74,11 +74,14 @@ def cmd_train(args) -> None:
           f"{', stopped early' if result.stopped_early else ''}, {result.seconds:.0f} s")
     print(f"artefact: {_package(result, valid_df, args.package or result.run / 'artefact')}")
 
-def _package(result, valid_df, out):
-    "Bundle a finished run, calibrated on its validation side."
+def _package(result, valid_df, out, **options):
+    "Bundle a finished run, calibrated on its validation side; the path of a local base stays private."
     import json
     from klue_sts.infer import package_model
-    return package_model(result.run / "model", out, valid_df, training=json.loads((result.run / "summary.json").read_text()))
+    training = json.loads((result.run / "summary.json").read_text())
+    base = Path(training["config"]["base"])
+    if base.is_absolute(): training["config"]["base"] = base.name
+    return package_model(result.run / "model", out, valid_df, training=training, **options)
 
 # %% ../nbs/07a_cli.ipynb #88579e6e
 def _add_eval(p):
@@ -140,16 +143,20 @@ def cmd_serve(args) -> None:
     from klue_sts.serve import create_app
     uvicorn.run(create_app(args.model), host=args.host, port=args.port)
 
-# %% ../nbs/07a_cli.ipynb #43ec6dde
+# %% ../nbs/07a_cli.ipynb #927e08d3
 def _add_mini(p):
     p.add_argument("--out", default="runs/mini", help="working folder; finished stages are kept there (default: %(default)s)")
     p.add_argument("--corpus", help="plain text, source<TAB>sentence, plain or .xz; default: ko_text.tsv.xz beside KLUE_STS_DATA")
     p.add_argument("--bt", help="back-translation of KLUE train; default: STS_backtranslation.csv beside KLUE_STS_DATA")
 
 def cmd_mini(args) -> None:
-    "Make the packaged model from scratch (04a_mini); resumable."
-    from klue_sts.mini import make_mini
-    print(make_mini(out=args.out, corpus=args.corpus, bt=args.bt))
+    "Make the packaged model from scratch (04a_mini) and bundle it in OUT/artefact; resumable."
+    from klue_sts.infer import flat_weights
+    from klue_sts.mini import make_mini, mini_data
+    result, valid = make_mini(out=args.out, corpus=args.corpus, bt=args.bt), mini_data(args.bt)[1]
+    print(f"{result.run}: step {result.best['step']}, validation Pearson {result.best['valid_pearson']:.4f}, {result.seconds:.0f} s")
+    art = _package(result, valid, Path(args.out) / "artefact", weights=flat_weights(valid["real_label"]), name="mini", half=True, precisions=("int8",))
+    print(f"artefact: {art}")
 
 # %% ../nbs/07a_cli.ipynb #a0f61588
 def _add_augment(p):
