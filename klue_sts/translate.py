@@ -99,6 +99,15 @@ def cache_key(
 # %% ../nbs/01c_translate.ipynb #fa58cad1
 _COLUMNS = ("backend", "fingerprint", "source", "target", "text", "translation", "error")
 
+def _use_wal(db, seconds: float = 60) -> None:
+    "Write-ahead log; SQLite does not wait by itself where another process is just switching the new file over, so we do."
+    until = time.monotonic() + seconds
+    while True:
+        try: db.execute("PRAGMA journal_mode=WAL"); return
+        except sqlite3.OperationalError:
+            if time.monotonic() > until: raise
+            time.sleep(0.05)
+
 class TranslationCache:
     "Translations in one SQLite file, one row per sentence and hop; safe to share between processes."
 
@@ -106,7 +115,7 @@ class TranslationCache:
         self.path = Path(path)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.db = sqlite3.connect(self.path, timeout=60)
-        self.db.execute("PRAGMA journal_mode=WAL")
+        _use_wal(self.db)
         self.db.execute(f"CREATE TABLE IF NOT EXISTS hops (key TEXT PRIMARY KEY, {', '.join(c + ' TEXT NOT NULL' for c in _COLUMNS)}, at REAL NOT NULL) WITHOUT ROWID")
 
     def get(self, translator, texts: list, source: str, target: str) -> dict:
