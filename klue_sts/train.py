@@ -52,7 +52,7 @@ class TrainConfig:
     loss: str = "cosine"  # "cosine" (squared error), "cosent" or "angle"; see 04c_losses
     precision: str = "auto"  # "fp32", "tf32" (GPU), "bf16" (GPU, or a CPU with AMX); "auto": bf16 on a GPU that has it, else fp32
     accumulate: int = 1  # batches per optimiser step
-    layer_decay: float = 1.0  # factor on lr per layer, counted down from the top; 1: one lr for all
+    layer_decay: float = 1.0  # factor on lr per layer, counted down from the top; 1: one lr for all; only `fit_pairs` (04c_losses) knows it
 
     def __post_init__(self):
         rules = {"epochs": self.epochs > 0, "batch_size": self.batch_size >= 1, "lr": 0 < self.lr < 1, "warmup": 0 <= self.warmup < 1,
@@ -299,6 +299,7 @@ def train(
 ) -> TrainResult:  # the run; its best weights are in run/model
     "Train, keep the best validation Pearson, stop early, resume where an earlier call was cut off."
     check_no_crossing(train_df, valid_df)
+    if cfg.layer_decay != 1: raise ValueError(f"layer_decay={cfg.layer_decay} is only known to fit_pairs (04c_losses); leave it at 1")
     run = run_folder(cfg, train_df, valid_df, out)
     if (run / "summary.json").exists(): return _finished(run)
     run.mkdir(parents=True, exist_ok=True)
