@@ -94,12 +94,18 @@ def _pooling(model, mode: str):
     return Pooling(model.get_embedding_dimension(), mode)
 
 # %% ../nbs/04_train.ipynb #397e815c
+def _weights(df: pd.DataFrame):
+    "What each row counts, a row without a weight 1; None where all count the same."
+    w = pd.to_numeric(df["weight"]).fillna(1.0) if "weight" in df else pd.Series(1.0, df.index)
+    return None if (w == 1).all() else w.astype(float)
+
 def _dataset(df: pd.DataFrame, profile: str):
-    "A datasets.Dataset with sentence1, sentence2, score (0-1); cleaned."
+    "A datasets.Dataset with sentence1, sentence2, score (0-1, or [score, weight] where rows have weights); cleaned."
     from datasets import Dataset
     if df["score"].isna().any(): raise ValueError(f"{int(df['score'].isna().sum())} rows have no score, first guid {df.loc[df['score'].isna(), 'guid'].iloc[0]}; training needs labels")
     clean = clean_frame(df, profile)
-    return Dataset.from_dict({"sentence1": clean["sentence1"].tolist(), "sentence2": clean["sentence2"].tolist(), "score": clean["score"].astype(float).tolist()})
+    score, w = clean["score"].astype(float).tolist(), _weights(df)
+    return Dataset.from_dict({"sentence1": clean["sentence1"].tolist(), "sentence2": clean["sentence2"].tolist(), "score": score if w is None else [list(p) for p in zip(score, w)]})
 
 def bucket_batches(
     lengths: list,  # length of each item, any unit
@@ -147,6 +153,20 @@ def _collator(model, token_dropout: float):
         return batch
     collate.valid_label_columns = base.valid_label_columns
     return collate
+
+# %% ../nbs/04_train.ipynb #69bb750a
+def _loss(model, weighted: bool):
+    "Squared error of the cosine, averaged; with weights, their weighted average over the batch."
+    import torch
+    from sentence_transformers.sentence_transformer.losses import CosineSimilarityLoss
+    if not weighted: return CosineSimilarityLoss(model)
+
+    class WeightedCosineLoss(CosineSimilarityLoss):
+        def compute_loss_from_embeddings(self, embeddings, labels):
+            score, weight = labels.float().unbind(1)
+            return (weight * (torch.cosine_similarity(*embeddings) - score) ** 2).sum() / weight.sum().clamp(min=1e-9)
+
+    return WeightedCosineLoss(model)
 
 # %% ../nbs/04_train.ipynb #3e94bb80
 def cosine_scores(
@@ -238,7 +258,8 @@ def run_folder(
     out="runs",  # parent folder
 ) -> Path:  # out/<base>-<12 hex digits>
     "The folder of a run, named after its settings and data: the same command finds the same folder."
-    key = json.dumps([asdict(cfg), content_digest(train_df), content_digest(valid_df), sorted(train_df["score"].round(6))], sort_keys=True)
+    weights = _weights(train_df)
+    key = json.dumps([asdict(cfg), content_digest(train_df), content_digest(valid_df), sorted(train_df["score"].round(6)), *([] if weights is None else [weights.tolist()])], sort_keys=True)
     return Path(out) / f"{Path(cfg.base).name.replace('/', '-')}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
 
 def read_history(
@@ -289,14 +310,13 @@ def _train(cfg: TrainConfig, train_df, valid_df, run: Path, callbacks: tuple) ->
 def _trainer(model, cfg: TrainConfig, run: Path, train_df, valid_df, callbacks=()):
     "The assembled trainer and the step to resume from (0: fresh)."
     from sentence_transformers import SentenceTransformerTrainer
-    from sentence_transformers.sentence_transformer.losses import CosineSimilarityLoss
     from transformers import EarlyStoppingCallback, PrinterCallback
     from transformers.trainer_utils import get_last_checkpoint
     model.model_card_data.widget = [{}]  # else the library copies training sentences into its model card data
     last = get_last_checkpoint(str(run / "checkpoints")) if (run / "checkpoints").exists() else None
     step = int(last.rsplit("-", 1)[1]) if last else 0
     trainer = SentenceTransformerTrainer(
-        model=model, args=_arguments(cfg, run, len(train_df)), train_dataset=_dataset(train_df, cfg.profile), loss=CosineSimilarityLoss(model),
+        model=model, args=_arguments(cfg, run, len(train_df)), train_dataset=_dataset(train_df, cfg.profile), loss=_loss(model, _weights(train_df) is not None),
         evaluator=_evaluator(valid_df, cfg.profile), data_collator=_collator(model, cfg.token_dropout),
         callbacks=[EarlyStoppingCallback(cfg.patience), _history_callback(run / "metrics.jsonl", step), *callbacks])
     trainer.remove_callback(PrinterCallback)  # metrics.jsonl is the record
