@@ -114,7 +114,7 @@ def _claimed(config: dict, folder: Path, study, seed: int):
                 params = flatten_params(_suggest(trial, config["parameters"]))
         yield (trial, params) if trial else None
 
-# %% ../nbs/05_sweep.ipynb #6267c9ec
+# %% ../nbs/05_sweep.ipynb #6c2b65ba
 def record_wandb(
     folder: Path,  # the trial's folder, with metrics.jsonl
     config: dict,  # the sweep
@@ -128,9 +128,9 @@ def record_wandb(
     shutil.rmtree(folder / "wandb", ignore_errors=True)
     run = wandb.init(mode="offline", dir=str(folder), project=project, group=config.get("name"), name=folder.name, config=params, reinit="create_new",
                      settings=wandb.Settings(silent=True, console="off", x_disable_stats=True, x_disable_meta=True, x_save_requirements=False, disable_git=True))
-    run.define_metric(metric["name"], summary=metric["goal"][:3])
-    for row in read_trial(folder).to_dict("records"): run.log(row)
-    run.summary["state"] = state
+    rows = read_trial(folder)
+    for row in rows.to_dict("records"): run.log(row)
+    run.summary.update({"state": state} | ({} if rows.empty else {metric["name"]: float(rows[metric["name"]].agg(metric["goal"][:3]))}))
     run.finish(exit_code=int(state == "failed"))
     return next((folder / "wandb").glob("offline-run-*"))
 
@@ -219,8 +219,8 @@ def load_sweep(
     curves = [read_trial(p.parent).assign(trial=n["trial"]) for p, n in zip(sorted(path.glob("trial-*/trial.json")), notes) if n["evaluations"]]
     return Sweep(head["config"], head["facts"], trials, pd.concat(curves, ignore_index=True).reindex(columns=keep) if curves else pd.DataFrame(columns=keep))
 
-# %% ../nbs/05_sweep.ipynb #856a18cb
-def _open(config: dict, objective, folder: Path, seed: int) -> None:
+# %% ../nbs/05_sweep.ipynb #f0efae40
+def _open(config: dict, objective, folder: Path, seed: int, backend: str) -> None:
     "Write sweep.json and the plan, or check that the folder holds this very sweep."
     facts = {"seed": seed} | (objective.facts() if hasattr(objective, "facts") else {})
     same = lambda c, f: json.dumps([{k: v for k, v in c.items() if k != "run_cap"}, {k: v for k, v in f.items() if k != "versions"}], sort_keys=True)
@@ -230,6 +230,7 @@ def _open(config: dict, objective, folder: Path, seed: int) -> None:
             old = json.loads(path.read_text())
             if same(old["config"], old["facts"]) != same(config, facts): raise SweepError(f"{folder.name!r} holds another sweep (other settings, data or seed); name another folder, or run that one on")
         part = folder / "sweep.json.part"; part.write_text(json.dumps({"config": config, "facts": facts}, ensure_ascii=False, indent=1) + "\n"); part.replace(path)
+        if backend == "wandb": return  # the server plans
         study = _study(config, folder)
         for p in plan_trials(config, seed)[len(study.get_trials(deepcopy=False)):]:
             study.enqueue_trial({k: json.dumps(v) if _kind(config["parameters"][k]) == "categorical" else v for k, v in p.items() if _kind(config["parameters"][k]) != "constant"})
@@ -251,7 +252,7 @@ def run_sweep(
     if backend not in ("local", "wandb"): raise ValueError(f"backend {backend!r} is not known; use 'local' or 'wandb'")
     if workers < 1: raise ValueError(f"workers is {workers}; at least 1 is needed")
     folder = Path(out)
-    _open(config, objective, folder, seed)
+    _open(config, objective, folder, seed, backend)
     if backend == "wandb": _run_wandb(config, objective, folder, project, sweep_id)
     elif workers == 1: _work(config, objective, folder, seed, project, progress)
     else: _spawn(workers, (config, objective, folder, seed, project, progress))
@@ -266,7 +267,7 @@ def _spawn(workers: int, args: tuple) -> None:
     for p in crew: p.join()
     if dead := [p.exitcode for p in crew if p.exitcode]: raise RuntimeError(f"{len(dead)} of {workers} workers ended with status {dead}; finished trials are kept, call run_sweep again to go on")
 
-# %% ../nbs/05_sweep.ipynb #4fec8ed2
+# %% ../nbs/05_sweep.ipynb #07b26ed6
 def _run_wandb(config: dict, objective, folder: Path, project: str, sweep_id: str) -> None:
     "Make or join a sweep on the W&B server and work for it; the server chooses settings and stops runs."
     import wandb
@@ -283,7 +284,6 @@ def _wandb_trial(config: dict, objective, folder: Path) -> None:
     with wandb.init() as run:
         here, metric = folder / f"trial-{run.id}", config["metric"]
         here.mkdir(parents=True, exist_ok=True)
-        run.define_metric(metric["name"], summary=metric["goal"][:3])
         params = flatten_params({k: v for k, v in dict(run.config).items() if k in config["parameters"]})
         def report(evaluation: int, metrics: dict) -> None:
             if metric["name"] not in metrics: raise SweepError(f"the run logs no {metric['name']!r}; it logs {sorted(metrics)}")
@@ -295,5 +295,5 @@ def _wandb_trial(config: dict, objective, folder: Path) -> None:
                 if type(e) is Exception and not e.args: raise _Stopped from e  # how the agent stops the thread of a run
                 raise
         note = _conclude(here, config, params, work, run.id, None, (_Stopped,))
-        run.summary.update({"state": note["state"], "error": note["error"]})
+        run.summary.update({"state": note["state"], "error": note["error"], metric["name"]: note["value"]})
         if note["state"] == "failed": run.finish(exit_code=1)
