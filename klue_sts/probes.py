@@ -34,7 +34,7 @@ def load_probes(
     order = {p: i for i, p in enumerate(PHENOMENA)}
     return pd.concat(sorted(parts, key=lambda t: order.get(t["phenomenon"].iloc[0], 99)), ignore_index=True)[["phenomenon", "item", "anchor", "close", "far"]]
 
-# %% ../nbs/06f_probes.ipynb #7ce811e6
+# %% ../nbs/06f_probes.ipynb #4fb25ca2
 def wilson(
     passed: int,  # successes
     n: int,  # trials, >= 1
@@ -62,7 +62,7 @@ def pass_rates(
 ) -> pd.DataFrame:  # rows: phenomena and "all"; per model: passed, n, rate, low, high
     "Pass rates with 95 % intervals, per phenomenon and over all."
     def row(t): return dict(zip(("passed", "n", "rate", "low", "high"), (int(t["passed"].sum()), len(t), t["passed"].mean(), *wilson(int(t["passed"].sum()), len(t)))))
-    tables = {name: pd.DataFrame({**{p: row(g) for p, g in t.groupby("phenomenon", sort=False)}, "all": row(t)}).T for name, t in results.items()}
+    tables = {name: pd.DataFrame({**{p: row(g) for p, g in t.groupby("phenomenon", sort=False)}, "all": row(t)}).T.astype({"passed": int, "n": int}) for name, t in results.items()}
     return pd.concat(tables, axis=1)
 
 # %% ../nbs/06f_probes.ipynb #bdf0ca06
