@@ -134,7 +134,7 @@ def change_stem(
 _COUNT = frozenset("한 두 세 네 서 너 석 넉 다섯 여섯 일곱 여덟 아홉 열 스무 몇 모든 각 여러 매 전 온 양 첫 반 단 총 한두 두세 서너".split())
 _MEASURE = frozenset("이상 이하 미만 초과 절반 하루 이틀 사흘 나흘 닷새 열흘 보름 개월 최대 최소 약 대략 모두 전부 다 거의 대부분 일부 반 배 전체 하나 둘 셋 각각 매일 매주 매월 매년 이번".split())
 _NOT = frozenset("안/MAG 못/MAG 아니/MAG 아니/VCN 아니/VA 않/VX 않/VV 아니야/IC 아니요/IC 말/VX 못하/VX 못하/VA 못하/VV 없/VA 모르/VV 없이/MAG 마/VX 아니하/VX 말/VV 말/EF 안되/VV 안되/VA 못되/VA 싫/VA 그만/MAG 금하/VV 금/NNG 금지/NNG 불가/NNG 불가능/NNG 제외/NNG 무관/NNG".split())
-_DATE = re.compile("하루|이틀|사흘|나흘|닷새|엿새|열흘|보름|일주일|(?:[일이삼사오유육칠팔구시십]|십일|십이)월(?![가-힣]{2})")
+_DATE = re.compile("하루|이틀|사흘|나흘|닷새|엿새|열흘|보름|일주일|(?:[일이삼사오유육칠팔구시십]|십일|십이)월(?![가-힣]{2})|[일이삼사오육칠팔구십백천만억]{2,}[명개번시원년월일도분층]")  # spelled like a number, 사육시설 too
 _ASK = frozenset("무엇 뭐 뭘 누구 누가 어디 언제 왜 어떻 어떻게 얼마 얼마나 어떤 무슨 어느 몇 며칠".split())
 _POLAR = frozenset("전혀 별로 절대 절대로 결코 아무 아무것 아무도 도저히 좀처럼 밖에".split())
 
@@ -186,10 +186,10 @@ def word_role(
     last, verbal = tags[-1:] and tags[-1], any(t in ("VV", "VA", "VX", "VCP", "VCN", "XSV", "XSA") for t in tags)
     if verbal and last == "ETM": return "clause"
     if verbal and last[:1] == "E" and last != "ETN": return "pred"
-    if not tags or verbal or tags[0][0] not in "NX" and tags[0] != "MM": return "adv" if tags[:1] == ("MAG",) else "other"
+    if not tags or verbal or tags[0][0] not in "NX" and tags[0] not in ("MM", "SL", "SN"): return "adv" if tags[:1] == ("MAG",) else "other"
     if last in CASE: return "arg"
     if last == "JKG" or tags == ("MM",): return "mod"
-    return "noun" if last in ("NNG", "NNP", "NP", "XSN") else "other"
+    return "noun" if last in ("NNG", "NNP", "NP", "XSN") or tags[0] in ("SL", "SN") else "other"
 
 # %% ../nbs/02d_morph.ipynb #033cd996
 _MOBILE = frozenset("정말 정말로 진짜 진짜로 다시 꼭 항상 늘 자주 직접 이미 벌써 아직 계속 미리 자꾸 빨리 얼른 조용히 신속히 조속히 적극 분명히 일찍 새로 널리 제대로 충분히".split())
@@ -225,7 +225,7 @@ def free_runs(
     runs, run, start = [], [], None
     for i, w in enumerate(sentence.words):
         role, plain = word_role(w), not (w.lead or w.tail)
-        if plain and (role in ("mod", "noun") or w.tags[:1] == ("SN",) and w.tags[-1:] in (("SN",), ("NNB",))):
+        if plain and role in ("mod", "noun"):
             start = i if start is None else start
         elif role == "arg" and plain:
             first = i if start is None else start
@@ -254,7 +254,7 @@ def joint_pairs(
         before = words[i - 1] if i else None
         if not u or not v or u.pos != v.pos or u.word == v.word or v.word in _BETWEEN or blocked[i] or blocked[i + 1] or a.lead or b.lead: continue
         if before and not before.tail and (a.tail or word_role(before) in ("mod", "noun", "clause", "adv", "other") or joins_nouns(before)): continue
-        if u.pos == "NNG" and (a.tags[-1] == "JC" and not a.tail or word_role(a) == "noun" and a.tail == ",") and word_role(b) in ("arg", "mod"): out.append(i)
+        if u.pos == "NNG" and (a.tags[-1] == "JC" and not a.tail or word_role(a) == "noun" and a.tail == ",") and word_role(b) == "arg": out.append(i)
         if u.pos == "VA" and not a.tail and a.morphs[u.size:] == (Morph("고", "EC"),) and b.tags[v.size:] == ("ETM",): out.append(i)
     return out
 
