@@ -441,6 +441,16 @@ def _results(chunks: list, workers: int, settings: dict, tools: Tools):
     with ProcessPoolExecutor(workers, get_context("spawn"), _start_worker, (settings, tools)) as pool:
         for f in as_completed([pool.submit(_run_tasks, c) for c in chunks]): yield f.result()
 
+def _variant_frame(tasks: list, done: dict, drift=None):
+    "One row per guid, side, technique and k; the drift measured anew where `drift` is given."
+    import pandas as pd
+    rows = [(g, side, text, t, k, d, reason, edits) for key, g, side, _ in tasks for t, k, text, edits, d, reason in done[key]]
+    out = pd.DataFrame(rows, columns=["guid", "side", "text", "origin", "k", "drift", "reason", "edits"]).astype({"drift": float})
+    if drift is not None and (made := out["reason"] == "").any():
+        source = {(g, side): t for _, g, side, t in tasks}
+        out.loc[made, "drift"] = drift([source[key] for key in zip(out["guid"][made], out["side"][made])], out["text"][made].tolist())
+    return out
+
 def _stored(path: Path, wanted: set) -> dict:
     "Finished work in a store: key → rows; a last line cut off by a crash is left out."
     done = {}
@@ -466,7 +476,6 @@ def augment_eda(
     lm_gate: float = 6.0,  # see Tools
 ):  # pd.DataFrame: guid, side, text, origin, k, drift, reason (for pair_augmented), edits
     "Augment both sentences of every pair; one row per guid, side, technique and k, made or refused with its reason."
-    import pandas as pd
     from tqdm import tqdm
     lexicon = lexicon or load_our_lexicon()
     settings = _settings(techniques, alpha, n_variants, mode, lexicon, seed, rank, lm_gate)
@@ -483,9 +492,4 @@ def augment_eda(
             bar.update(len(result))
             if store:
                 with open(store, "a", encoding="utf-8") as f: f.writelines("\n" * (n == 0) + json.dumps(r, ensure_ascii=True) + "\n" for n, r in enumerate(result))
-    rows = [(g, side, text, t, k, drift, reason, edits) for key, g, side, _ in tasks for t, k, text, edits, drift, reason in done[key]]
-    out = pd.DataFrame(rows, columns=["guid", "side", "text", "origin", "k", "drift", "reason", "edits"]).astype({"drift": float})
-    if drift is not None and (made := out["reason"] == "").any():
-        source = {(g, side): t for _, g, side, t in tasks}
-        out.loc[made, "drift"] = drift([source[key] for key in zip(out["guid"][made], out["side"][made])], out["text"][made].tolist())
-    return out
+    return _variant_frame(tasks, done, drift)
