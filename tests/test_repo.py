@@ -54,3 +54,17 @@ def test_notebooks_hold_no_machine_paths_and_no_error_outputs():
         assert not re.search(r"/(?:root|home)/", text), path.name
         for cell in json.loads(text)["cells"]:
             assert not any(o["output_type"] == "error" for o in cell.get("outputs", [])), path.name
+
+
+def _outputs(cell): return [o for o in cell.get("outputs", []) if o["output_type"] in ("display_data", "execute_result")]
+
+
+@pytest.mark.parametrize("path", sorted((root / "nbs").glob("[0-9]*.ipynb")), ids=lambda p: p.stem)
+def test_notebooks_keep_their_plots(path):
+    "A cell that draws shows it: executed under a file backend, the picture would be lost without an error."
+    cells = [c for c in json.loads(path.read_text(encoding="utf-8"))["cells"] if c["cell_type"] == "code"]
+    assert any(_outputs(c) for c in cells), "not executed"
+    for cell in cells:
+        source = "".join(cell["source"])
+        if "#| export" not in source and "plt.close" not in source and re.search(r"^(?:fig, )?ax(?:es)? = ", source, re.M):
+            assert any("image/png" in o["data"] for o in _outputs(cell)), f"{path.name}: no picture under {source!r}"
