@@ -17,12 +17,12 @@ extras["dev"] = sorted({req for reqs in extras.values() for req in reqs} | set(s
 
 
 class BuildWithSample(build_py):
-    "A built package carries data/sample, data/cache and data/synonyms inside, so that it works without a checkout."
+    "A built package carries data/sample, data/cache, data/synonyms and data/probes inside, so that it works without a checkout."
 
     def run(self):
         super().run()
         if not self.editable_mode:
-            for folder, name, pattern in (("sample", "samples", "*.json"), ("synonyms", "synonyms", "*.tsv"), ("cache", "samples", "*.jsonl")):
+            for folder, name, pattern in (("sample", "samples", "*.json"), ("synonyms", "synonyms", "*.tsv"), ("probes", "probes", "*.tsv"), ("cache", "samples", "*.jsonl")):
                 target = Path(self.build_lib) / cfg["lib_path"] / name
                 self.mkpath(str(target))
                 for source in (here / "data" / folder).glob(pattern):

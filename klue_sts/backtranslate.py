@@ -181,7 +181,7 @@ def quality_table(
     return pd.DataFrame({k: pd.Series(row(v), dtype=object) for k, v in groups.items()})
 
 # %% ../nbs/02_backtranslate.ipynb #a687d7f3
-BACKENDS = {"table": ("klue_sts.backtranslate", "sample_translator"), "pororo": ("klue_sts.pororo", "load_pororo"), "papago": ("klue_sts.translators", "PapagoTranslator"),
+BACKENDS = {"table": ("klue_sts.backtranslate", "sample_translator"), "pororo": ("klue_sts.pororo", "load_pororo"), "hf": ("klue_sts.hf", "HfTranslator"), "papago": ("klue_sts.translators", "PapagoTranslator"),
             "openai": ("klue_sts.translators", "OpenAITranslator"), "google": ("klue_sts.translators", "GoogleTranslator")}
 
 def load_translator(
@@ -192,15 +192,16 @@ def load_translator(
     if name not in BACKENDS: raise ValueError(f"translator {name!r} is not known; use one of {sorted(BACKENDS)}")
     module, maker = BACKENDS[name]
     try: return getattr(importlib.import_module(module), maker)(**settings)
-    except ImportError as e: raise TranslatorRefused(f"{name} needs the package {e.name!r}; pip install 'klue_sts[translate]'") from e
+    except ImportError as e: raise TranslatorRefused(f"{name} needs the package {e.name!r}; pip install 'klue_sts[translate{',train' if name == 'hf' else ''}]'") from e
 
 def configured_translators(
-    settings: dict = None,  # back-end name → settings; others are tried with none
+    settings: dict = None,  # back-end name → settings, or (settings there, settings back); others are tried with none
 ) -> tuple:  # ({name: Translator}, {name: why not})
     "Every back-end that can be used here and now, and the reason for each that cannot."
     ready, missing = {}, {}
     for name in BACKENDS:
-        try: ready[name] = load_translator(name, **(settings or {}).get(name, {}))
+        own = (settings or {}).get(name, {})
+        try: ready[name] = tuple(load_translator(name, **s) for s in own) if isinstance(own, tuple) else load_translator(name, **own)
         except (TranslatorRefused, FileNotFoundError) as e: missing[name] = str(e)
     return ready, missing
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .lexicon import Lexicon, load_our_lexicon
-from .morph import Morph, Sentence, analyze_text, change_stem, content_unit, joins_nouns, free_runs, guards, join_morphs, kiwi, stem_morphs, word_role
+from .morph import Morph, Sentence, analyze_text, change_stem, content_unit, free_runs, joins_nouns, joint_pairs, guards, join_morphs, kiwi, stem_morphs, trade_stems, word_guard, word_role
 
 # %% ../nbs/03_eda.ipynb #18418b17
 def paper_sr(
@@ -168,7 +168,7 @@ def _synonym(sentence: Sentence, i: int, changes: dict, rng: random.Random, tool
         new = change_stem(word, unit.size, stem) if stem else ""
         if not new or new == word.text: continue
         after = analyze_text(compose(sentence, {**changes, i: new}))
-        if len(after.words) != len(before.words) or after.words[i].tags[len(after.words[i].tags) - len(rest):] != rest or not after.words[i].sound or not _reads_same(before, {i}, after): reason = "reads otherwise"
+        if len(after.words) != len(before.words) or word_guard(after.words[i]) in ("negation", "number", "question") or after.words[i].tags[len(after.words[i].tags) - len(rest):] != rest or not after.words[i].sound or not _reads_same(before, {i}, after): reason = "reads otherwise"
         elif after.score - before.score < -(tools.sense_gate if getattr(s, "sense", "") else tools.lm_gate): reason = "unlikely"
         else: return stem, new, ""
     return (), "", reason
@@ -188,7 +188,7 @@ def aug_sr(
 ) -> tuple:  # (changes, reason): changes is empty where reason is not
     "Synonym replacement: the stem changes, josa and endings follow, protected eojeols stay."
     blocked, changes, reasons = guards(sentence), {}, []
-    spots = [i for i, b in enumerate(blocked) if b in ("", "scope")]
+    spots = [i for i, b in enumerate(blocked) if not b or b == "scope" and sentence.words[i].tags[0][0] == "V"]
     rng.shuffle(spots)
     for i in spots:
         _, new, reason = _synonym(sentence, i, changes, rng, tools)
@@ -198,7 +198,7 @@ def aug_sr(
     return changes, "" if changes else _furthest(reasons)
 
 # %% ../nbs/03_eda.ipynb #b57e4a1a
-_RELATIONAL = frozenset("곳 때 것 점 중 전 후 이전 이후 앞 뒤 안 밖 속 위 아래 옆 쪽 편 정도 경우 동안 가운데 사이 근처 주변 만큼 대신 덕분 때문 이유".split())
+_RELATIONAL = frozenset("기반 바탕 기준 대상 중심 마지막 끝 곳 때 것 점 중 전 후 이전 이후 앞 뒤 안 밖 속 위 아래 옆 쪽 편 정도 경우 동안 가운데 사이 근처 주변 만큼 대신 덕분 때문 이유".split())
 _DOUBLE = frozenset("매우 아주 정말 정말로 진짜 굉장히 무척 몹시 대단히 항상 늘 언제나 꼭 반드시 무조건 빨리 얼른 어서 자꾸".split())
 
 def _insertion(sentence: Sentence, i: int, stem: tuple, new: str) -> str:
@@ -215,12 +215,13 @@ def _can_insert(sentence: Sentence, i: int) -> bool:
     word, unit = sentence.words[i], content_unit(sentence.words[i])
     if not unit or unit.pos == "VV": return False
     if unit.pos == "NNG": return word_role(word) == "arg" and not word.tail and unit.word not in _RELATIONAL and not (i and word_role(sentence.words[i - 1]) == "noun")
-    return unit.pos == "VA" or not word.tail and unit.word in _DOUBLE
+    must = i and sentence.words[i - 1].tags[-1:] == ("EC",) and sentence.words[i - 1].morphs[-1].form.endswith("야")  # 해야 좋다
+    return unit.pos == "VA" and not must and unit.word != "웬만하다" or not word.tail and unit.word in _DOUBLE
 
 def _apart(word: str, other: str) -> bool:
-    "Are two words different enough to stand side by side: neither in the other, not the same first two syllables?"
+    "Are two words different enough to stand side by side: neither in the other, not the same first syllable (of a noun: two)?"
     a, b = word.removesuffix("다").removesuffix("하"), other.removesuffix("다").removesuffix("하")
-    return a not in b and b not in a and a[:2] != b[:2] and other not in _RELATIONAL and (word not in _DOUBLE or other in _DOUBLE)
+    return a not in b and b not in a and a[:1 if word.endswith("다") else 2] != b[:1 if word.endswith("다") else 2] and other not in _RELATIONAL and (word not in _DOUBLE or other in _DOUBLE)
 
 def aug_ri(
     sentence: Sentence,  # an analysed text
@@ -273,11 +274,13 @@ def aug_rd(
     return dict.fromkeys(taken), "" if taken else "no place"
 
 # %% ../nbs/03_eda.ipynb #44629b9c
+_FIXED = frozenset("대상 기준 중심 바탕 위주 계기 목표 토대 근거 주제 전제 시작 일환 기반 상대 참고".split())
+
 def _tradable(sentence: Sentence, a: tuple, b: tuple) -> bool:
-    "May two noun phrases trade places: not two of a kind, no fixed phrase like 대상으로."
-    ends = [sentence.words[stop - 1] for _, stop in (a, b)]
-    if any({m.form for m in w.morphs} & {"보다", "처럼", "만큼", "같이"} or w.morphs[0].form in ("대상", "기준", "중심", "바탕", "위주", "계기") for w in ends): return False
-    return sorted(w.tags[-1] for w in ends) not in (["JKS", "JKS"], ["MAG", "MAG"], ["JX", "MAG"], ["JX", "JX"])
+    "May two noun phrases trade places: not two of a kind, no comparison or range between them, no fixed phrase like 대상으로."
+    span, ends = sentence.words[a[0]:b[1]], [sentence.words[stop - 1] for _, stop in (a, b)]
+    if any({m.form for m in w.morphs} & {"보다", "처럼", "만큼", "같이", "부터", "까지"} for w in span) or any(w.morphs[0].form in _FIXED for w in ends): return False
+    return ends[0].morphs[-1] != ends[1].morphs[-1] and sorted(w.tags[-1] for w in ends) not in (["JKS", "JKS"], ["MAG", "MAG"], ["JX", "MAG"], ["JX", "JX"])
 
 def aug_rs(
     sentence: Sentence,  # an analysed text
@@ -285,20 +288,23 @@ def aug_rs(
     rng: random.Random,  # source of chance
     tools: Tools = None,  # not used
 ) -> tuple:  # (changes, reason)
-    "Random swap: whole noun phrases of one clause trade places; the predicate stays."
-    pairs = [(a, b) for run in free_runs(sentence, guards(sentence)) for k, a in enumerate(run) for b in run[k + 1:] if _tradable(sentence, a, b)]
+    "Random swap: whole noun phrases of one clause trade places, or two joined words their stems; the predicate stays."
+    blocked = guards(sentence)
+    pairs = [(a, b) for run in free_runs(sentence, blocked) for k, a in enumerate(run) for b in run[k + 1:] if _tradable(sentence, a, b)]
+    pairs += [((i, i + 1), (i + 1, i + 2)) for i in joint_pairs(sentence, blocked)]
     rng.shuffle(pairs)
-    order, used = list(range(len(sentence.words))), set()
+    changes, used, joint = {}, set(), set(joint_pairs(sentence, blocked))
     for a, b in pairs:
-        span = set(range(a[0], b[1]))
-        if span & used or len(used) and n == 1: continue
-        order[a[0]:b[1]] = [*range(*b), *range(a[1], b[0]), *range(*a)]
-        used, n = used | span, n - 1
+        span = range(a[0], b[1])
+        if used & set(span): continue
+        order = [*range(*b), *range(a[1], b[0]), *range(*a)]
+        new = trade_stems(sentence, a[0]) if a[0] in joint and b == (a[1], a[1] + 1) else {i: sentence.words[j].text for i, j in zip(span, order) if i != j}
+        changes, used, n = {**changes, **new}, used | set(span), n - bool(new)
         if not n: break
-    return {i: sentence.words[j].text for i, j in enumerate(order) if i != j}, "" if used else "no place"
+    return changes, "" if changes else "no place"
 
 # %% ../nbs/03_eda.ipynb #2ba99d20
-_LINK = frozenset("어 아 게 지 고 여 도록 려고 러".split())
+_LINK = frozenset("어 아 게 지 고 여 도록 려고 러 야 어야 아야 여야 ᆫ지 는지 은지 ᆯ지".split())
 
 def aug_aeda(
     sentence: Sentence,  # an analysed text
@@ -308,12 +314,16 @@ def aug_aeda(
 ) -> tuple:  # (changes, reason)
     "AEDA for Korean: one to `n` commas, each after a noun phrase, clause or conjunction, never inside one, never between a number or negation and its word."
     blocked, words = guards(sentence), sentence.words
+    def opens(i):  # does the phrase that ends at i open its clause?
+        while i and not words[i - 1].tail and word_role(words[i - 1]) in ("mod", "noun"): i -= 1
+        return not i or words[i - 1].tail or words[i - 1].tags == ("MAJ",) or words[i - 1].tags[-1:] == ("EC",)
     def fits(i):
         w, after = words[i], words[i + 1]
         if w.tail or w.lead or not w.morphs or not after.morphs or {blocked[i], blocked[i + 1]} & {"number", "negation", "scope", "counted"}: return False
         if after.tags[0] in ("VX", "NNB", "VCP", "NP"): return False
-        if word_role(w) == "arg": return w.tags[-1] in ("JX", "JKB") and word_role(after) in ("arg", "noun", "mod", "adv") and not joins_nouns(w)
+        if word_role(w) == "arg": return w.tags[-1] in ("JX", "JKB") and word_role(after) in ("arg", "noun", "mod", "adv") and not joins_nouns(w) and w.morphs[-1].form != "부터" and (w.tags[-1] == "JX" or opens(i))
         if w.tags == ("MAJ",): return True
+        if after.morphs[0].form in ("하", "되", "보", "생각", "말하") or w.morphs[-1].form.endswith(("다고", "라고", "냐고", "자고")): return False
         return w.tags[-1] == "EC" and (w.morphs[-1].form not in _LINK or w.morphs[-1].form == "고" and after.morphs[0].form not in ("있", "싶", "나", "보"))
     spots = [i for i in range(len(words) - 1) if fits(i)]
     taken = sorted(rng.sample(spots, min(len(spots), rng.randint(1, n))))
@@ -325,7 +335,7 @@ _NAN = float("nan")
 class Variant(NamedTuple):
     "One augmented sentence, or why there is none."
     text: str  # "" where there is a reason
-    edits: int  # eojeols replaced, inserted, deleted or marked; swaps for rs
+    edits: int  # eojeols replaced, inserted, deleted, marked or moved
     drift: float  # share of eojeols touched, 0-1; nan where there is no text
     reason: str  # "" = made
 
@@ -347,7 +357,8 @@ def _make(text: str, sentence, technique: str, mode: str, alpha: float, rng: ran
     if mode == "korean":
         changes, reason = _KOREAN[technique](sentence, n, rng, tools)
         new, touched = compose(sentence, changes), len(changes)
-        if changes and not _reads_same(sentence, () if technique in ("rs", "aeda") else changes, analyze_text(new)): reason = "reads otherwise"
+        rebuilt = () if technique == "aeda" else {i for i, t in changes.items() if technique != "rs" or t not in words}
+        if changes and not _reads_same(sentence, rebuilt, analyze_text(new)): reason = "reads otherwise"
     else:
         look = surface_synonyms(tools.lexicon)
         out = {"sr": lambda: paper_sr(words, n, look, rng), "ri": lambda: paper_ri(words, n, look, rng), "rs": lambda: paper_rs(words, n, rng),
@@ -430,6 +441,16 @@ def _results(chunks: list, workers: int, settings: dict, tools: Tools):
     with ProcessPoolExecutor(workers, get_context("spawn"), _start_worker, (settings, tools)) as pool:
         for f in as_completed([pool.submit(_run_tasks, c) for c in chunks]): yield f.result()
 
+def _variant_frame(tasks: list, done: dict, drift=None):
+    "One row per guid, side, technique and k; the drift measured anew where `drift` is given."
+    import pandas as pd
+    rows = [(g, side, text, t, k, d, reason, edits) for key, g, side, _ in tasks for t, k, text, edits, d, reason in done[key]]
+    out = pd.DataFrame(rows, columns=["guid", "side", "text", "origin", "k", "drift", "reason", "edits"]).astype({"drift": float})
+    if drift is not None and (made := out["reason"] == "").any():
+        source = {(g, side): t for _, g, side, t in tasks}
+        out.loc[made, "drift"] = drift([source[key] for key in zip(out["guid"][made], out["side"][made])], out["text"][made].tolist())
+    return out
+
 def _stored(path: Path, wanted: set) -> dict:
     "Finished work in a store: key → rows; a last line cut off by a crash is left out."
     done = {}
@@ -455,7 +476,6 @@ def augment_eda(
     lm_gate: float = 6.0,  # see Tools
 ):  # pd.DataFrame: guid, side, text, origin, k, drift, reason (for pair_augmented), edits
     "Augment both sentences of every pair; one row per guid, side, technique and k, made or refused with its reason."
-    import pandas as pd
     from tqdm import tqdm
     lexicon = lexicon or load_our_lexicon()
     settings = _settings(techniques, alpha, n_variants, mode, lexicon, seed, rank, lm_gate)
@@ -472,9 +492,4 @@ def augment_eda(
             bar.update(len(result))
             if store:
                 with open(store, "a", encoding="utf-8") as f: f.writelines("\n" * (n == 0) + json.dumps(r, ensure_ascii=True) + "\n" for n, r in enumerate(result))
-    rows = [(g, side, text, t, k, drift, reason, edits) for key, g, side, _ in tasks for t, k, text, edits, drift, reason in done[key]]
-    out = pd.DataFrame(rows, columns=["guid", "side", "text", "origin", "k", "drift", "reason", "edits"]).astype({"drift": float})
-    if drift is not None and (made := out["reason"] == "").any():
-        source = {(g, side): t for _, g, side, t in tasks}
-        out.loc[made, "drift"] = drift([source[key] for key in zip(out["guid"][made], out["side"][made])], out["text"][made].tolist())
-    return out
+    return _variant_frame(tasks, done, drift)

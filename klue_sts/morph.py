@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['LIGHT', 'CASE', 'kiwi', 'Morph', 'Word', 'Sentence', 'join_morphs', 'analyze_text', 'Unit', 'content_unit',
-           'stem_morphs', 'change_stem', 'word_guard', 'guards', 'joins_nouns', 'word_role', 'free_runs']
+           'stem_morphs', 'change_stem', 'word_guard', 'guards', 'joins_nouns', 'word_role', 'free_runs', 'joint_pairs',
+           'trade_stems']
 
 # %% ../nbs/02d_morph.ipynb #c32cc328
 from bisect import bisect_right
@@ -123,15 +124,17 @@ def change_stem(
     stem: tuple,  # the Morph items that come instead
 ) -> str:  # the new eojeol with its marks, josa and ending agreeing; "" where it cannot be spelled
     "Put another stem under the same josa or ending; everything else stays."
-    ending = tuple(m._replace(form="에요") if m == ("예요", "EF") else m for m in word.morphs[size:])  # 숙소예요 → 집이에요
+    vowel = bool(stem) and (ord(stem[-1].form[-1]) - 0xAC00) % 28 in (0, 8)
+    fix = {("예요", "EF"): "에요", ("니", "EC"): "니" if vowel else "으니", ("으니", "EC"): "니" if vowel else "으니"}  # 숙소예요 → 집이에요, 크니 → 작으니
+    ending = tuple(m._replace(form=fix.get(m, m.form)) for m in word.morphs[size:])
     core = join_morphs((*stem, *ending))
     return word.lead + core + word.tail if re.fullmatch("[가-힣]+", core) else ""
 
 # %% ../nbs/02d_morph.ipynb #3648ca5d
 _COUNT = frozenset("한 두 세 네 서 너 석 넉 다섯 여섯 일곱 여덟 아홉 열 스무 몇 모든 각 여러 매 전 온 양 첫 반 단 총 한두 두세 서너".split())
-_MEASURE = frozenset("이상 이하 미만 초과 절반 하루 이틀 사흘 나흘 닷새 열흘 보름 개월 최대 최소 약 대략 모두 전부 다 거의 대부분 일부 반 배 전체 하나 둘 셋 각각 매일 매주 매월 매년".split())
-_NOT = frozenset("안/MAG 못/MAG 아니/MAG 아니/VCN 아니/VA 않/VX 않/VV 아니야/IC 아니요/IC 말/VX 못하/VX 못하/VA 못하/VV 없/VA 모르/VV 없이/MAG 마/VX 아니하/VX 말/VV 말/EF 안되/VV 안되/VA 못되/VA 싫/VA 그만/MAG 금지/NNG 불가/NNG 불가능/NNG 제외/NNG 무관/NNG".split())
-_DATE = re.compile("하루|이틀|사흘|나흘|닷새|엿새|열흘|보름|일주일|(?:[일이삼사오유육칠팔구시십]|십일|십이)월(?![가-힣]{2})")
+_MEASURE = frozenset("이상 이하 미만 초과 절반 하루 이틀 사흘 나흘 닷새 열흘 보름 개월 최대 최소 약 대략 모두 전부 다 거의 대부분 일부 반 배 전체 하나 둘 셋 각각 매일 매주 매월 매년 이번".split())
+_NOT = frozenset("안/MAG 못/MAG 아니/MAG 아니/VCN 아니/VA 않/VX 않/VV 아니야/IC 아니요/IC 말/VX 못하/VX 못하/VA 못하/VV 없/VA 모르/VV 없이/MAG 마/VX 아니하/VX 말/VV 말/EF 안되/VV 안되/VA 못되/VA 싫/VA 그만/MAG 금하/VV 금/NNG 금지/NNG 불가/NNG 불가능/NNG 제외/NNG 무관/NNG".split())
+_DATE = re.compile("하루|이틀|사흘|나흘|닷새|엿새|열흘|보름|일주일|(?:[일이삼사오유육칠팔구시십]|십일|십이)월(?![가-힣]{2})|[일이삼사오육칠팔구십백천만억]{2,}[명개번시원년월일도분층]")  # spelled like a number, 사육시설 too
 _ASK = frozenset("무엇 뭐 뭘 누구 누가 어디 언제 왜 어떻 어떻게 얼마 얼마나 어떤 무슨 어느 몇 며칠".split())
 _POLAR = frozenset("전혀 별로 절대 절대로 결코 아무 아무것 아무도 도저히 좀처럼 밖에".split())
 
@@ -183,37 +186,84 @@ def word_role(
     last, verbal = tags[-1:] and tags[-1], any(t in ("VV", "VA", "VX", "VCP", "VCN", "XSV", "XSA") for t in tags)
     if verbal and last == "ETM": return "clause"
     if verbal and last[:1] == "E" and last != "ETN": return "pred"
-    if not tags or verbal or tags[0][0] not in "NX" and tags[0] != "MM": return "adv" if tags[:1] == ("MAG",) else "other"
+    if not tags or verbal or tags[0][0] not in "NX" and tags[0] not in ("MM", "SL", "SN"): return "adv" if tags[:1] == ("MAG",) else "other"
     if last in CASE: return "arg"
     if last == "JKG" or tags == ("MM",): return "mod"
-    return "noun" if last in ("NNG", "NNP", "NP", "XSN") else "other"
+    return "noun" if last in ("NNG", "NNP", "NP", "XSN") or tags[0] in ("SL", "SN") else "other"
 
 # %% ../nbs/02d_morph.ipynb #033cd996
-_MOBILE = frozenset("정말 정말로 진짜 너무 매우 아주 무척 굉장히 다시 꼭 항상 늘 자주 직접 이미 벌써 아직 계속 미리 자꾸".split())
+_MOBILE = frozenset("정말 정말로 진짜 진짜로 다시 꼭 항상 늘 자주 직접 이미 벌써 아직 계속 미리 자꾸 빨리 얼른 조용히 신속히 조속히 적극 분명히 일찍 새로 널리 제대로 충분히".split())
+_WITH = frozenset("함께 같이 서로 따로 달리".split())
+_WHOLE = frozenset("수 줄 것 거 듯 만 뻔 적 때 방법 법 경우".split())
+_BETWEEN = frozenset("거리 차이 사이 관계 비교 연결 약속 대화 비슷".split())
+
+def _mobile(words: tuple) -> bool: return bool(words) and words[0].tags == ("MAG",) and words[0].text in _MOBILE
 
 def _closes(word: Word) -> bool:
     "May a new phrase begin after this eojeol: it ends a case-marked phrase or a clause, or is an adverb."
     role = word_role(word)
-    return role == "pred" or not word.tail and (role == "arg" and not joins_nouns(word) or role == "adv" and word.morphs[0].form in _MOBILE)
+    return role == "pred" or not word.tail and (role == "arg" and not joins_nouns(word) or _mobile((word,)))
+
+def _may_move(words: tuple, blocked: tuple, i: int, last: int) -> bool:
+    "May eojeol `i` move inside the phrase that ends at `last`? A number only with its noun: 3월 15일에, but not 두 개 | 방에."
+    tags, after = words[i].tags, words[min(i + 1, last)].tags
+    if blocked[i] in ("number", "counted"): return i == last or tags[-1:] == ("MM",) or tags[-1:] == ("SN",) and after[:1] == ("NNB",) or tags[:1] == after[:1] == ("SN",)
+    return blocked[i] in ("", "name", "not hangul") or blocked[i] == "function" and tags[:1] in (("MM",), ("NP",))
+
+def _run_before(words: tuple, run: list, i: int) -> list:
+    "What of a run may trade places before eojeol `i`: all of it before a predicate, less what a postposition-like word holds, nothing before a clause that modifies a full noun."
+    head, role = words[i].morphs[0].form if words[i].morphs else "", word_role(words[i])
+    if head in _POST or head in _WITH: return run[:-1]
+    if role == "clause": return run if i + 1 < len(words) and words[i + 1].morphs and words[i + 1].morphs[0].form in _WHOLE else []
+    return run if role in ("pred", "adv") else []
 
 def free_runs(
     sentence: Sentence,  # an analysed text
     blocked: tuple,  # from guards
 ) -> list:  # runs; a run is a list of chunks (start, stop) that may trade places before one predicate
-    "Noun phrases and free adverbs of one clause, in a row, without topic, marks or protection, right before its predicate (Korean scrambling)."
+    "Noun phrases and free adverbs of one clause, in a row, without marks or protection, before its predicate; an opening topic only with the free adverb after it (Korean scrambling)."
     runs, run, start = [], [], None
     for i, w in enumerate(sentence.words):
         role, plain = word_role(w), not (w.lead or w.tail)
-        if role in ("mod", "noun") and plain:
+        if plain and role in ("mod", "noun"):
             start = i if start is None else start
         elif role == "arg" and plain:
             first = i if start is None else start
-            bound = first and not _closes(sentence.words[first - 1]) or joins_nouns(w) or w.morphs[-1].form in ("은", "는", "란", "이란")
-            held = any(blocked[j] not in ("", "name") and not (blocked[j] == "function" and sentence.words[j].tags[:1] in (("MM",), ("NP",))) for j in range(first, i + 1))
-            if bound or held: runs.append(run)
-            run, start = [] if bound or held else [*run, (first, i + 1)], None
-        elif role == "adv" and plain and start is None and w.morphs[0].form in _MOBILE: run.append((i, i + 1))
+            topic = w.morphs[-1].form in ("은", "는", "란", "이란")
+            bound = first and not _closes(sentence.words[first - 1]) or joins_nouns(w)
+            held = not all(_may_move(sentence.words, blocked, j, i) for j in range(first, i + 1))
+            if bound or held or topic: runs.append(run)
+            if topic and not (bound or held) and first == (sentence.words[0].tags == ("MAJ",)) and _mobile(sentence.words[i + 1:i + 2]): runs.append([(first, i + 1), (i + 1, i + 2)])
+            run, start = [] if bound or held or topic else [*run, (first, i + 1)], None
+        elif plain and start is None and _mobile((w,)): run.append((i, i + 1))
         else:
-            runs.append(run[:-1] if w.morphs and w.morphs[0].form in _POST else run if role in ("pred", "clause") else [])
+            runs.append(_run_before(sentence.words, run, i) if start is None or role != "adv" else [])
             run, start = [], None
     return [r for r in runs if len(r) > 1]
+
+# %% ../nbs/02d_morph.ipynb #65c4ca9e
+def joint_pairs(
+    sentence: Sentence,  # an analysed text
+    blocked: tuple,  # from guards
+) -> list:  # i where eojeols i and i + 1 hold two of a kind that may trade stems; never the last eojeol
+    "Two nouns joined by 와, 이나, 하고 … or a comma, or two adjectives joined by -고, with nothing before them that might modify only the first."
+    out, words = [], sentence.words
+    for i in range(len(words) - 2):
+        a, b = words[i], words[i + 1]
+        u, v = content_unit(a), content_unit(b)
+        before = words[i - 1] if i else None
+        if not u or not v or u.pos != v.pos or u.word == v.word or v.word in _BETWEEN or blocked[i] or blocked[i + 1] or a.lead or b.lead: continue
+        if before and not before.tail and (a.tail or word_role(before) in ("mod", "noun", "clause", "adv", "other") or joins_nouns(before)): continue
+        if u.pos == "NNG" and (a.tags[-1] == "JC" and not a.tail or word_role(a) == "noun" and a.tail == ",") and word_role(b) == "arg": out.append(i)
+        if u.pos == "VA" and not a.tail and a.morphs[u.size:] == (Morph("고", "EC"),) and b.tags[v.size:] == ("ETM",): out.append(i)
+    return out
+
+def trade_stems(
+    sentence: Sentence,  # an analysed text
+    i: int,  # from joint_pairs
+) -> dict:  # eojeol number → new text; empty where one cannot be spelled
+    "Let eojeols `i` and `i + 1` trade stems, each under the other's josa or ending."
+    a, b = sentence.words[i], sentence.words[i + 1]
+    m, n = content_unit(a).size, content_unit(b).size
+    new = {i: change_stem(a, m, b.morphs[:n]), i + 1: change_stem(b, n, a.morphs[:m])}
+    return new if all(new.values()) else {}
