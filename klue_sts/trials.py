@@ -88,7 +88,7 @@ def importance(
     out.attrs = {"r2": round(float(forest.oob_score_), 2), "n": len(t), "evaluation": int(t["at"].iloc[0])}
     return out.sort_values("importance", ascending=False)
 
-# %% ../nbs/05c_trials.ipynb #908e44d1
+# %% ../nbs/05c_trials.ipynb #e072ae98
 def plot_importance(
     table: pd.DataFrame,  # from importance
     ax=None,  # matplotlib axes
@@ -98,10 +98,10 @@ def plot_importance(
     ax.barh(y - 0.18, table["importance"], 0.34, color="C0", label="중요도")
     ax.barh(y + 0.18, table["correlation"], 0.34, color=["C2" if v > 0 else "C3" for v in table["correlation"]], label="상관(부호 있음)")
     ax.axvline(0, color="0.5", lw=0.8)
-    ax.set(yticks=y, yticklabels=table.index, xlim=(-1, 1), xlabel=f"{table.attrs['n']}시도, {table.attrs['evaluation']}번째 평가, 숲의 R² {table.attrs['r2']}"); ax.invert_yaxis(); ax.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
+    ax.set(yticks=y, yticklabels=table.index, xlim=(-1, 1), xlabel=f"{table.attrs['n']}시도, {table.attrs['evaluation']}번째 평가, 숲의 결정 계수 {table.attrs['r2']}"); ax.invert_yaxis(); ax.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
     return ax
 
-# %% ../nbs/05c_trials.ipynb #2897fc4c
+# %% ../nbs/05c_trials.ipynb #a188abbf
 def plot_losses(
     sweep: Sweep,  # from load_sweep
     by: str = "lr",  # setting that colours the curves
@@ -113,9 +113,10 @@ def plot_losses(
     if y not in sweep.curves: raise SweepError(f"y {y!r} was not kept; there are {[c for c in sweep.curves if c not in ('trial', 'evaluation', 'step')]}")
     curves, ax = sweep.curves.merge(sweep.trials[["trial", by]]), _axes(ax)
     for k, (value, group) in enumerate(curves.groupby(by)):
-        for _, one in group.groupby("trial"): ax.plot(one["step"], one[y], color=f"C{k}", lw=0.7, alpha=0.35)
-        mean = group.groupby("evaluation")[["step", y]].mean()
-        ax.plot(mean["step"], mean[y], color=f"C{k}", lw=2.4, label=f"{by} {value:g} ({group['trial'].nunique()}시도)")
+        grid, each = np.unique(group["step"]), [one for _, one in group.groupby("trial")]
+        for one in each: ax.plot(one["step"], one[y], color=f"C{k}", lw=0.7, alpha=0.35)
+        mean = pd.DataFrame([np.interp(grid, one["step"], one[y], np.nan, np.nan) for one in each]).mean()
+        ax.plot(grid, mean, color=f"C{k}", lw=2.4, label=f"{by} {value:g} ({group['trial'].nunique()}시도)")
     ax.set(xlabel="스텝", ylabel={"loss": "학습 손실"}.get(y, y)); ax.legend(frameon=False)
     return ax
 
