@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['load_named', 'cmd_data', 'cmd_train', 'cmd_sweep', 'cmd_eval', 'cmd_predict', 'cmd_serve', 'cmd_mini', 'cmd_augment',
-           'cmd_translator', 'cmd_run', 'build_parser', 'main']
+           'cmd_translator', 'cmd_run', 'cmd_baselines', 'build_parser', 'main']
 
 # %% ../nbs/07a_cli.ipynb #3dadd049
 import argparse
@@ -384,10 +384,28 @@ def _run_table(models: dict, devs: dict):
                          "within-source": f"{t.value['within_source', 'score']:.3f}", "F1": f"{t.value['f1', 'pred']:.3f}"})
     return pd.DataFrame(rows)
 
+# %% ../nbs/07a_cli.ipynb #bf8aed95
+def _add_baselines(p):
+    p.add_argument("--out", default="runs/baselines", help="working folder; every finished run is kept there (default: %(default)s)")
+    p.add_argument("--result", default="data/results/baselines.json", help="where the results go (default: %(default)s)")
+    p.add_argument("--corpus", help="plain text, source<TAB>sentence, plain or .xz; default: ko_text.tsv.xz beside KLUE_STS_DATA")
+    p.add_argument("--bt", help="back-translation of KLUE train; default: STS_backtranslation.csv beside KLUE_STS_DATA")
+
+def cmd_baselines(args) -> None:
+    "Train the same encoder with and without augmentation (04d_baselines), several seeds each; resumable, an hour on one CPU core."
+    import logging
+    from klue_sts.baselines import baseline_table, baselines, score_runs
+    from klue_sts.data import load_klue_sts
+    logging.basicConfig(format="%(asctime)s %(message)s")
+    logging.getLogger("klue_sts.baselines").setLevel(logging.INFO)
+    found = baselines(out=args.out, result=args.result, corpus=args.corpus, bt=args.bt)
+    print(baseline_table(score_runs(found, load_klue_sts("dev")), found).to_string())
+    print(f"results: {args.result}")
+
 # %% ../nbs/07a_cli.ipynb #eaa76f7b
 _COMMANDS = {
     "data": (_add_data, cmd_data), "train": (_add_train, cmd_train), "sweep": (_add_sweep, cmd_sweep), "eval": (_add_eval, cmd_eval), "predict": (_add_predict, cmd_predict),
-    "serve": (_add_serve, cmd_serve), "run": (_add_run, cmd_run), "mini": (_add_mini, cmd_mini), "augment": (_add_augment, cmd_augment), "translator": (_add_translator, cmd_translator),
+    "serve": (_add_serve, cmd_serve), "run": (_add_run, cmd_run), "mini": (_add_mini, cmd_mini), "baselines": (_add_baselines, cmd_baselines), "augment": (_add_augment, cmd_augment), "translator": (_add_translator, cmd_translator),
 }
 
 def build_parser(
