@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import sys
 import threading
 import time
 from collections import OrderedDict, deque
@@ -107,7 +109,7 @@ class Job:
 class JobQueue:
     "Two bounded lines, pairs and bulk; refuses at the door rather than letting everyone wait."
 
-    def __init__(self, max_wait: float = 0.03, busy_wait: float = 0.01, interval: float = 0.03, max_bulk: int = 32, few: int = 4):
+    def __init__(self, max_wait: float = 0.03, busy_wait: float = 0.005, interval: float = 0.03, max_bulk: int = 32, few: int = 4):
         self.max_wait, self.busy_wait, self.interval, self.max_bulk, self.few = max_wait, busy_wait, interval, max_bulk, few
         self.lines = {False: deque(), True: deque()}
         self.pending, self.rate, self.idle_at, self.idle, self.turn = 0, 10_000.0, time.monotonic(), True, 0
@@ -187,7 +189,8 @@ class Worker(threading.Thread):
         self.engine, self.jobs, self.busy_since, self.retired, self.tokens_per_s = engine, [], None, False, 20_000.0
 
     def run(self):
-        engine = self.engine
+        engine, me = self.engine, threading.get_native_id()
+        if sys.platform == "linux": os.setpriority(os.PRIO_PROCESS, me, min(os.getpriority(os.PRIO_PROCESS, me) + 5, 19))  # the event loop first: a refusal must not wait for the model
         while not self.retired:
             self.jobs = engine.queue.take(engine.slice, timeout=engine.probe_every)
             self.busy_since = time.monotonic()

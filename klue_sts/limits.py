@@ -30,7 +30,7 @@ class Settings:
     max_pair: int = 2**16
     cache: int = 10_000
     max_wait: float = 0.03
-    busy_wait: float = 0.01
+    busy_wait: float = 0.005
     deadline: float = 10.0
     hang: float = 10.0
     drain_delay: float = 0.5
