@@ -228,7 +228,8 @@ def main():
     for part in sys.argv[1:] or PARTS:
         with tempfile.TemporaryDirectory() as folder:
             content["setup"] = "server on core 0 (bound there after its start), load generator on core 1, one thread each; cache off and every sentence new unless said; one pair per request unless said"
-            if part in SIZES: content[part] = compare(part, artefact(part, folder))
+            busy = round(os.getloadavg()[0], 1)  # what else the machine was doing
+            if part in SIZES: content[part] = {"load average before": busy, **compare(part, artefact(part, folder))}
             if part == "call": content["one pair, model loaded on every call"] = {n: per_call(artefact(n, folder)) for n in SIZES}
             if part == "big": content["2 MB of Hangul"] = refuse_large()
             if part == "memory": content["memory"] = stay_flat()
