@@ -803,4 +803,12 @@ d = { 'settings': { 'branch': 'main',
                                       'klue_sts.translators._retry': ('translators.html#_retry', 'klue_sts/translators.py'),
                                       'klue_sts.translators._retry_after': ('translators.html#_retry_after', 'klue_sts/translators.py'),
                                       'klue_sts.translators.check_answer': ('translators.html#check_answer', 'klue_sts/translators.py'),
-                                      'klue_sts.translators.pack_lines': ('translators.html#pack_lines', 'klue_sts/translators.py')}}}
+                                      'klue_sts.translators.pack_lines': ('translators.html#pack_lines', 'klue_sts/translators.py')},
+            'klue_sts.trials': { 'klue_sts.trials._scale': ('trials.html#_scale', 'klue_sts/trials.py'),
+                                 'klue_sts.trials.collapsed': ('trials.html#collapsed', 'klue_sts/trials.py'),
+                                 'klue_sts.trials.importance': ('trials.html#importance', 'klue_sts/trials.py'),
+                                 'klue_sts.trials.plot_importance': ('trials.html#plot_importance', 'klue_sts/trials.py'),
+                                 'klue_sts.trials.plot_losses': ('trials.html#plot_losses', 'klue_sts/trials.py'),
+                                 'klue_sts.trials.plot_parallel': ('trials.html#plot_parallel', 'klue_sts/trials.py'),
+                                 'klue_sts.trials.results_file': ('trials.html#results_file', 'klue_sts/trials.py'),
+                                 'klue_sts.trials.score_at': ('trials.html#score_at', 'klue_sts/trials.py')}}}
