@@ -6,8 +6,6 @@
 from __future__ import annotations
 
 import logging
-import os
-import sys
 import threading
 import time
 from collections import OrderedDict, deque
@@ -189,8 +187,7 @@ class Worker(threading.Thread):
         self.engine, self.jobs, self.busy_since, self.retired, self.tokens_per_s = engine, [], None, False, 20_000.0
 
     def run(self):
-        engine, me = self.engine, threading.get_native_id()
-        if sys.platform == "linux": os.setpriority(os.PRIO_PROCESS, me, min(os.getpriority(os.PRIO_PROCESS, me) + 5, 19))  # the event loop first: a refusal must not wait for the model
+        engine = self.engine
         while not self.retired:
             self.jobs = engine.queue.take(engine.slice, timeout=engine.probe_every)
             self.busy_since = time.monotonic()
