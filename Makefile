@@ -32,7 +32,7 @@ $(VENV)/.torch:
 	@touch $@
 
 $(VENV)/.run: $(VENV)/.torch settings.ini setup.py constraints.txt
-	$(PIP) install -q -c constraints.txt -e ".[train,plot]"
+	$(PIP) install -q -c constraints.txt -e ".[train,plot,augment]"
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.torch settings.ini setup.py constraints.txt
@@ -40,7 +40,7 @@ $(VENV)/.dev: $(VENV)/.torch settings.ini setup.py constraints.txt
 	@touch $(VENV)/.run $@
 
 # --- the two commands
-run: $(VENV)/.run ## set up, train from the packaged model, evaluate, score a pair (KLUE-STS where it can be had, else the sample)
+run: $(VENV)/.run ## set up, augment, train from the packaged model, evaluate, score a pair (KLUE-STS where it can be had, else the sample)
 	$(BIN)/klue-sts run
 
 test: $(VENV)/.dev ## set up and run every test; ends with real counts

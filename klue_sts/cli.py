@@ -204,8 +204,13 @@ def _add_augment(p):
     p.add_argument("--held", help="a file of pairs that must not be learnt (validation side, dev): sentences near to it are refused")
     p.add_argument("--out", help="where to write originals and new pairs (.csv, .json or .parquet)")
     p.add_argument("--side", default="one", choices=("one", "both"), help="one: the other sentence stays (default); both: the former project's way")
-    p.add_argument("--translator", default="sample", help="bt: sample (replays the sample's translations), table, pororo, papago, openai, google")
+    p.add_argument("--label-mode", default="keep", choices=("keep", "weight"), help="keep: the parent's label; weight: training counts a pair less, the more it drifted")
+    p.add_argument("--translator", default="sample", help="bt: sample (replays the sample's translations), table, pororo, hf, papago, openai, google")
     p.add_argument("--table", nargs="+", default=[], help="bt: JSON-lines files for --translator table")
+    p.add_argument("--model", help="bt: folder or hub name of a Marian, NLLB, M2M100 or MADLAD model, for --translator hf")
+    p.add_argument("--back-model", help="bt: another model for the way back, where --model goes one way only")
+    p.add_argument("--accept-terms", action="store_true", help="bt: you have read the terms of a model or service that restricts its use, and keep to them")
+    p.add_argument("--pivot", default="en", help="bt: language in the middle (default: %(default)s)")
     p.add_argument("--cache", default="runs/translations.sqlite", help="bt: translations are kept here and paid once (default: %(default)s)")
     p.add_argument("--max-chars", type=int, help="bt: stop before sending more characters than this")
     p.add_argument("--dry-run", action="store_true", help="bt: print sentences, characters and price, send nothing")
@@ -223,26 +228,36 @@ def cmd_augment(args) -> None:
     from klue_sts.pairing import count_reasons, pair_augmented
     from klue_sts.preprocess import preprocess
     if not args.out and not args.dry_run: raise ValueError("name a file with --out, or try --dry-run")
-    df, _ = preprocess(load_named(args.data), "none")
+    df, _ = preprocess(load_named(args.data, labelled=False), "none")
     variants = _variants_bt(df, args) if args.method == "bt" else _variants_eda(df, args)
     if variants is None: return
-    rows, report = pair_augmented(df, variants, side=args.side, held=read_pairs(args.held, labelled=False) if args.held else None)
+    rows, report = pair_augmented(df, variants, side=args.side, label_mode=args.label_mode, held=read_pairs(args.held, labelled=False) if args.held else None)
     print(count_reasons(report).to_string(), end="\n\n")
     print(f"{len(df)} originals and {len(rows)} new pairs written to {write_pairs(pd.concat([df, rows], ignore_index=True), args.out)}")
 
 # %% ../nbs/07a_cli.ipynb #0c090963
+def _translators(args) -> tuple:
+    "The translators of the way there and of the way back (None: the same one)."
+    from klue_sts.backtranslate import load_translator, sample_translator
+    from klue_sts.translate import TableTranslator
+    if args.translator == "sample": return sample_translator(), None
+    if args.translator == "table":
+        if not args.table: raise ValueError("--translator table needs --table FILE [FILE …] with source, target, text, translation")
+        return TableTranslator(*args.table), None
+    settings = {"accept_terms": args.accept_terms} if args.translator in ("hf", "google") else {}
+    if args.translator != "hf": return load_translator(args.translator, **settings), None
+    return load_translator("hf", model=args.model, **settings), load_translator("hf", model=args.back_model, **settings) if args.back_model else None
+
 def _variants_bt(df, args):
     "Back-translated variants; None after a dry run, whose plan is printed."
-    from klue_sts.backtranslate import backtranslate, load_translator, plan_round_trip, sample_translator
-    from klue_sts.translate import TableTranslator, TranslationCache
-    if args.translator == "table" and not args.table: raise ValueError("--translator table needs --table FILE [FILE …] with source, target, text, translation")
-    made = {"sample": sample_translator, "table": lambda: TableTranslator(*args.table)}
-    translator = made[args.translator]() if args.translator in made else load_translator(args.translator)
+    from klue_sts.backtranslate import backtranslate, plan_round_trip
+    from klue_sts.translate import TranslationCache
+    there, back = _translators(args)
     cache = TranslationCache(args.cache)
     if args.dry_run:
-        for k, v in plan_round_trip([*df["sentence1"], *df["sentence2"]], translator, cache).items(): print(f"{k}: {v}")
+        for k, v in plan_round_trip([*df["sentence1"], *df["sentence2"]], there, cache, args.pivot, back).items(): print(f"{k}: {v}")
         return None
-    return backtranslate(df, translator, cache, max_chars=args.max_chars, progress=True)
+    return backtranslate(df, there, cache, args.pivot, back, max_chars=args.max_chars, progress=True)
 
 def _variants_eda(df, args):
     "EDA variants."
@@ -253,21 +268,28 @@ def _variants_eda(df, args):
 
 # %% ../nbs/07a_cli.ipynb #7d7cd4bb
 def _add_translator(p):
-    p.add_argument("action", choices=("setup", "list"), help="setup: make a translator ready; list: say which can be used here, and why not the others")
-    p.add_argument("name", nargs="?", default="pororo", choices=("pororo",))
+    p.add_argument("action", choices=("setup", "list", "export", "import"), help="setup: make a translator ready; list: say which can be used here, and why not the others; export, import: hand translations on as JSON lines")
+    p.add_argument("name", nargs="?", default="pororo", help="setup: pororo; export, import: the JSON-lines file")
+    p.add_argument("--cache", default="runs/translations.sqlite", help="export, import: the translations (default: %(default)s)")
     p.add_argument("--weights", help="a folder laid out as ~/.pororo; default: download")
     p.add_argument("--engine", default="converted", choices=("converted", "worker"), help="CTranslate2 here, or Pororo itself in a Python 3.8 environment (default: %(default)s)")
     p.add_argument("--quantization", default="int8", choices=("int8", "float32"))
     p.add_argument("--python", help="the Python 3.8 interpreter for the worker")
 
 def cmd_translator(args) -> None:
-    "Set Pororo up, or list the translators that can be used here."
+    "Set Pororo up, list the translators that can be used here, or hand translations on."
     if args.action == "list":
         from klue_sts.backtranslate import configured_translators
         ready, missing = configured_translators()
         for name in ready: print(f"{name}: ready")
         for name, why in missing.items(): print(f"{name}: {why}")
         return
+    if args.action in ("export", "import"):
+        from klue_sts.translate import TranslationCache, export_cache, import_cache
+        count = {"export": export_cache, "import": import_cache}[args.action](TranslationCache(args.cache), args.name)
+        print(f"{count} translations {args.action}ed: {args.name}")
+        return
+    if args.name != "pororo": raise ValueError(f"there is nothing to set up for {args.name!r}; only pororo needs it")
     from klue_sts.pororo import setup_pororo
     print(setup_pororo(weights=args.weights, engine=args.engine, quantization=args.quantization, python=args.python))
 
@@ -276,6 +298,8 @@ def _add_run(p):
     p.add_argument("--data", default="auto", choices=("auto", "sample", "klue"), help="auto: KLUE-STS where it can be had, else the sample (default)")
     p.add_argument("--out", default="runs", help="parent of the run folder (default: %(default)s)")
     p.add_argument("--epochs", type=float, default=1.0, help="passes over the training pairs (default: %(default)s)")
+    p.add_argument("--augment", default="bt+eda", choices=("none", "bt", "eda", "bt+eda"), help="bt: back-translations of the sample, replayed; eda: Korean EDA (default: %(default)s)")
+    p.add_argument("--eda-pairs", type=int, default=1000, help="eda: parents drawn at random from the training side (default: %(default)s)")
     p.add_argument("--max-steps", type=int, default=-1, help="stop after so many steps (for a quick look)")
     p.add_argument("--seed", type=int, default=42)
 
@@ -294,8 +318,41 @@ def _run_data(choice: str) -> tuple:
             said = f"our sample only; KLUE-STS cannot be had: {e}"
     return pd.concat(train, ignore_index=True), devs, said
 
+def _run_variants(train_df, args) -> tuple:
+    "Augmented sentences of the training side and a line that says what they are."
+    from klue_sts.backtranslate import backtranslate, sample_translator
+    from klue_sts.eda import augment_eda
+    from klue_sts.translate import TranslationCache
+    made, said = [], []
+    if "bt" in args.augment:
+        table = sample_translator()
+        left, right = (table.translate(train_df[c].tolist(), "ko", "en") for c in ("sentence1", "sentence2"))
+        known = train_df[[bool(a.text and b.text) for a, b in zip(left, right)]]
+        made.append(backtranslate(known, table, TranslationCache(Path(args.out) / "translations.sqlite")))
+        rest = len(train_df) - len(known)
+        said.append(f"back-translation of {len(known):,} pairs, replayed from the sample's translations" + f" (there are none here for the other {rest:,})" * (rest > 0))
+    if "eda" in args.augment:
+        parents = train_df.sample(min(args.eda_pairs, len(train_df)), random_state=args.seed).sort_index()
+        made.append(augment_eda(parents, n_variants=1, seed=args.seed))
+        said.append(f"Korean EDA of {len(parents):,} pairs, one variant per sentence and technique")
+    return made, "; ".join(said)
+
+def _run_augment(train_df, held: list, args):
+    "The training side with its augmented pairs; prints how they were made, and how many were kept or went for which reason."
+    import pandas as pd
+    from klue_sts.pairing import VARIANT_COLUMNS, count_reasons, pair_augmented
+    if args.augment == "none":
+        print("augmentation: none\n")
+        return train_df
+    made, said = _run_variants(train_df, args)
+    rows, report = pair_augmented(train_df, pd.concat([m[VARIANT_COLUMNS] for m in made], ignore_index=True), held=held)
+    print(f"augmentation, parents from the training side only: {said}\n{count_reasons(report).to_string()}\n")
+    return pd.concat([train_df, rows], ignore_index=True)
+
+
+# %% ../nbs/07a_cli.ipynb #4dfd5e2d
 def cmd_run(args) -> None:
-    "Data, cleaning, split, training from the packaged model, packaging, evaluation, a scored pair."
+    "Data, cleaning, split, augmentation, training from the packaged model, packaging, evaluation, a scored pair."
     from klue_sts.data import split_pairs
     from klue_sts.infer import predict
     from klue_sts.preprocess import preprocess
@@ -304,11 +361,12 @@ def cmd_run(args) -> None:
     print(f"data: {said}\n")
     df, report = preprocess(raw)
     print(report.drop(columns="guids").to_string(index=False), end="\n\n")
-    train_df, valid_df = split_pairs(df, seed=args.seed)
+    originals, valid_df = split_pairs(df, seed=args.seed)
+    train_df = _run_augment(originals, [valid_df, *devs.values()], args)
     cfg = TrainConfig(epochs=args.epochs, lr=1e-4, token_dropout=0.1, max_steps=args.max_steps, evals_per_epoch=4, seed=args.seed)
     result = train(cfg, train_df, valid_df, out=args.out)
     artefact = _package(result, valid_df, result.run / "artefact")
-    print(f"trained on {len(train_df)} pairs, validated on {len(valid_df)}: step {result.best['step']}, validation Pearson {result.best['valid_pearson']:.3f}, {result.seconds:.0f} s\n")
+    print(f"trained on {len(train_df):,} pairs ({len(originals):,} of them originals), validated on {len(valid_df)}: step {result.best['step']}, validation Pearson {result.best['valid_pearson']:.3f}, {result.seconds:.0f} s\n")
     print(_run_table({"mini (packaged)": None, "this run": artefact}, devs).to_string(index=False), end="\n\n")
     print(predict("거실 에어컨 좀 꺼 줄래?", "에어컨 전원을 내려 주세요.", model=artefact))
     print(f"\nserve it:  klue-sts serve --model {artefact}    (the packaged model: make serve)")
@@ -376,4 +434,5 @@ def main(
     args = build_parser(command).parse_args(argv[1:])
     try: return _COMMANDS[command][1](args) or 0
     except (ValueError, FileNotFoundError, ConnectionError) as e: print(f"klue-sts {command}: {e}", file=sys.stderr); return 2
+    except ModuleNotFoundError as e: print(f"klue-sts {command}: needs the package {e.name!r}; pip install 'klue_sts[train,augment,translate]'", file=sys.stderr); return 2
     except KeyboardInterrupt: print(f"\nklue-sts {command}: interrupted; the same command goes on where it stopped", file=sys.stderr); return 130

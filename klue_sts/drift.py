@@ -21,7 +21,8 @@ def _kiwi():
     return Kiwi(num_workers=1)
 
 _REWRITE = [(re.compile(r"(?<=\d) (?=\d{3}(?!\d))"), ""), (re.compile(r"(?<!\d)(\d{1,2}):00(?!\d)"), r"\1시"), (re.compile(r"(?<!\d)(\d{1,2}):(\d{2})(?!\d)"), r"\1시 \2분"), (re.compile(r"(\d)/4\s?분기"), r"\1분기"),
-            (re.compile(r"(?<![\d/])(\d{1,3})/(\d{1,3})(?![\d/])"), r"\2분의 \1"), (re.compile(r"((?:19|20)\d\d)\.\s?(\d{1,2})(?!\d)"), r"\1년 \2")]
+            (re.compile(r"(?<![\d/])(\d{1,3})/(\d{1,3})(?![\d/])"), r"\2분의 \1"), (re.compile(r"((?:19|20)\d\d)\.\s?(\d{1,2})(?!\d)"), r"\1년 \2"),
+            (re.compile(r"(\d)여\s?(?=[천만억조])"), r"\1"), (re.compile(r"(?<![가-힣])(한|두|세) (두|세|네)(?= |번|명|개|분|달|시간|군데|가지)"), r"\1\2"), (re.compile(r"(?<![가-힣])([일이삼사오육칠팔구])(?=호선)"), lambda m: str("영일이삼사오육칠팔구".index(m[1])))]
 
 def analyse_text(
     texts: list,  # n strings
@@ -56,17 +57,17 @@ def parse_number(
 _DAYS = dict(zip("하루 하룻밤 이틀 사흘 나흘 닷새 엿새 이레 여드레 아흐레 열흘 보름 일주일".split(), [1, *range(1, 11), 15, 7]))
 _MONTHS = dict(zip("일월 이월 삼월 사월 오월 유월 칠월 팔월 구월 시월 십일월 십이월".split(), range(1, 13)))
 
-_UNITS = set("단계 층 배 인 차 시간 호선 위 등 등급 개국 학년 주 회 세대 년 퍼센트 도 점 인분 인실 분기".split())
+_UNITS = set("단계 층 배 인 차 시간 호선 위 등 등급 개국 학년 주 회 세대 년 퍼센트 도 점 인분 인실 분기 사람 가지 군데 곳 식구 가족 종류 마리 팀 잔 병 그릇 나라 아이 아들 딸 방 침대".split())
 
 def _tag(t) -> str: return t.tag.partition("-")[0]  # Kiwi marks regular and irregular verbs VV-R, VV-I
 
 def _numeral(t) -> bool: return t.tag in ("SN", "NR") or (t.tag == "MM" and t.form in _NATIVE)
 
 def _named(tokens: list, i: int, j: int) -> bool:
-    "Is the numeral tokens[i:j] part of a name (코로나19, G20) or of a word (구도심)?"
+    "Is the numeral tokens[i:j] part of a name (코로나19, G20, 세빌라) or of a word (구도심)?"
     after = tokens[j] if j < len(tokens) else None
-    if tokens[i].form in _DIGIT or tokens[i].form in _SMALL:  # 구도심, 백팩: one Sino-Korean syllable glued to a noun that counts nothing
-        if j == i + 1 and after is not None and after.tag == "NNG" and after.start == tokens[i].start + 1 and after.form not in _UNITS: return True
+    if tokens[i].form in _DIGIT or tokens[i].form in _SMALL or tokens[i].tag == "MM":  # 구도심, 백팩, 세빌라: one syllable glued to a noun that counts nothing
+        if j == i + 1 and after is not None and after.tag in ("NNG", "NNP") and after.start == tokens[i].start + 1 and after.form not in _UNITS: return True
     if not i or tokens[i].tag != "SN" or tokens[i - 1].tag not in ("NNP", "SL"): return False
     if tokens[i - 1].form == "코로나": return True
     glued = tokens[i - 1].start + tokens[i - 1].len == tokens[i].start
@@ -80,7 +81,7 @@ def numbers_in(
     while i < len(tokens):
         t, j = tokens[i], i + 1
         if _numeral(t):
-            while j < len(tokens) and _numeral(tokens[j]) and (tokens[j].tag != "SN" or tokens[j - 1].tag == "NR"): j += 1
+            while j < len(tokens) and _numeral(tokens[j]) and (tokens[j].tag != "SN" or tokens[j - 1].tag == "NR") and tokens[j].form != tokens[j - 1].form: j += 1  # 하나 하나: each
             value, unit = parse_number("".join(x.form for x in tokens[i:j])), tokens[j].form if j < len(tokens) else ""
             if value is not None and not _named(tokens, i, j):
                 out.add(value % 12 if unit == "시" and value <= 24 else value * 7 if unit in ("주", "주일", "주간") else value)
@@ -94,12 +95,15 @@ def numbers_differ(
     source: list,  # tokens of the source
     output: list,  # tokens of the output
 ) -> bool:  # True where a number other than 1 was lost, added or changed
-    "Do two sentences state different numbers?"
-    return bool((numbers_in(source) ^ numbers_in(output)) - {1.0})
+    "Do two sentences state different numbers? A week is a number in one sentence (일주일) and none in another (매주)."
+    free = {1.0, 7.0} if _weekly(source) and _weekly(output) else {1.0}
+    return bool((numbers_in(source) ^ numbers_in(output)) - free)
+
+def _weekly(tokens: list) -> bool: return any(re.fullmatch(r"(?:매|지난|이번|다음|일)?주(?:일|간)?", t.form) and t.tag[0] == "N" for t in tokens)
 
 # %% ../nbs/01b_drift.ipynb #a26998d0
-_CANCELLED = re.compile(r"밖에/JX (?:\S+ ){0,3}?(?:안|못|않|없|모르)/\S+|(?:않|말)/VX 으?면/EC 안/MAG 되/VV|말/VX ᆯ지/EC|아니/VCN 면/EC|아니/VCN ᆷ/ETN")
-_NEGATION = re.compile(r"(?:^| )(?:(?:안|못|없이|그만)/MAG|(?:않|못하|말)/VX|(?:못하|모르)/VV|없/VA|아니/VCN|(?:금지|불가|금물)/NNG|(?:불|비|미)/XPN|말/VV (?:고|어|어라|아라)/)")
+_CANCELLED = re.compile(r"뿐/\S+ (?:만/JX )?(?:이/J\S+ )?아니/VCN|[을ᆯ]지(?:도/E\S+|/E\S+ 도/JX) 모르/VV|(?:상관|어처구니|터무니|어이|나위|틀림)/N\S+ 없(?:이/MAG|/VA)|밖에/JX (?:\S+ ){0,3}?(?:안|못|않|없|모르)/\S+|(?:않|말)/VX 으?면/EC 안/MAG 되/VV|말/VX ᆯ지/EC|아니/VCN 면/EC|아니/VCN ᆷ/ETN")
+_NEGATION = re.compile(r"(?:^| )(?:(?:안|못|없이|그만)/MAG|(?:않|못하|말)/VX|(?:못하|모르)/VV|없/VA|아니/VCN|(?:금지|불가|금물)/NNG|(?:불|비|미)/XPN(?= \S+/[NX])|말/VV (?:고|어|어라|아라)/)")
 
 def _spell(tokens: list) -> str: return " ".join(f"{t.form}/{_tag(t)}" for t in tokens)
 
@@ -110,7 +114,7 @@ def is_negated(
     return bool(_NEGATION.search(_CANCELLED.sub("", _spell(tokens))))
 
 # %% ../nbs/01b_drift.ipynb #f1ae9771
-_INSTEAD = re.compile(r"(?:^| )(?:대신|이외|외|제외|부족|부적\S*|불편|반대|거부|거절|실패|미만|전무|나쁘|어렵|힘들|싫|싫어하|드물|빼|막|피하)/")
+_INSTEAD = re.compile(r"(?:^| )(?:대신|이외|외|제외|부족|부적\S*|불편|반대|거부|거절|실패|미만|전무|나쁘|어렵|힘들|싫|싫어하|드물|빼|막|피하|삼가|자제|지양|금하|상실|단점|무직|실업|실직)/")
 
 def negation_differs(
     source: list,  # tokens of the source
@@ -148,9 +152,9 @@ def sentence_type(
     pleads = any(t.form == "주" and t.tag == "VX" for t in tokens[-5:]) or (form, end[-2:]) == ("바라", "니다")
     if asks or _ASKING.search(end): return "command" if pleads and end in ("ᆯ래", "ᆯ래요", "겠어", "겠어요") else "question"
     if end and (_ORDERING.search(end) or (end in ("세요", "으세요") and tag in ("VV", "VX", "XSV"))): return "command"
+    if _TELLING.search(end) and form != "바라": return "statement"
     if pleads and end != "어요" and (form in ("주", "말", "보", "바라") or tag == "EP" and end.endswith("시오")): return "command"
     if tag == "VX" and (form == "말" or form == "보" and end == "어"): return "command"
-    if _TELLING.search(end): return "statement"
     if end and any(t.form in _WH and (i + 1 == len(tokens) or tokens[i + 1].form not in ("보다", "든", "든지", "나")) for i, t in enumerate(tokens)): return "question"
     return "statement" if end and tag in ("EP", "VA", "XSA", "VCP", "VCN") else "open"
 
@@ -186,7 +190,7 @@ def text_faults(
     return bool(_LOOP.search(output)) and not _LOOP.search(source), bool(_REMAINS.search(output)) and not _REMAINS.search(source), hangul
 
 # %% ../nbs/01b_drift.ipynb #773fdc25
-RATING = {"base": 3.21, "chrf": 0.93, "overlap": 0.89, "length": -0.93, "numbers": -0.19, "negation": -0.27}  # fitted on KLUE train's rtt pairs, below
+RATING = {"base": 3.21, "chrf": 0.93, "overlap": 0.89, "length": -0.93, "numbers": -0.21, "negation": -0.27}  # fitted on KLUE train's rtt pairs, below
 
 def _content(tokens: list) -> set:
     "Content morphemes: nouns, verbs, adjectives, adverbs, numbers, foreign words."

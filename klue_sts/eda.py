@@ -140,10 +140,11 @@ def compose(
 
 # %% ../nbs/03_eda.ipynb #96a6cb93
 def _reads_same(before: Sentence, touched, after: Sentence) -> bool:
-    "Are the eojeols outside `touched` still there, with the same morphemes?"
+    "Are the eojeols outside `touched` still there, with the same morphemes, and no number or negation more or less?"
     read = lambda w: (w.core, *(m if m.tag[0] != "E" else m.form for m in w.morphs))
     kept = Counter(read(w) for i, w in enumerate(before.words) if i not in touched)
-    return not kept - Counter(map(read, after.words))
+    held = lambda s: Counter(g for w in s.words if (g := word_guard(w)) in ("negation", "number"))
+    return not kept - Counter(map(read, after.words)) and held(before) == held(after)
 
 def _similar_first(unit, found: list) -> list:
     "Candidates by Kiwi's similarity to the word itself; words it does not know come last."
@@ -244,6 +245,7 @@ def aug_ri(
 _DEGREE = frozenset("매우 아주 정말 정말로 진짜 진짜로 너무 너무나 굉장히 무척 몹시 참 꽤 상당히 대단히 엄청 조금 좀 약간 살짝 완전 완전히 그냥 역시 사실 물론 일단 또한 특히 훨씬 더욱".split())
 _HELD = frozenset("잘 더 덜 가장 제일 다시 또 같이 함께 서로 따로 먼저 오늘 내일 어제 모레 지금 항상 늘 아직 이미 벌써 자주 가끔 곧 방금 미리 계속 직접 만약 그렇게 이렇게 저렇게 바로 우선 언제나 스스로 반드시 꼭 주로 멀리 가까이 빨리 천천히 일찍 늦게 많이 적게 크게 및 또는 혹은 내지 겸".split())
 _THESE = frozenset("이 그 저 이런 그런 저런".split())
+_COUNTED = frozenset("한번 여러분 여러모로".split())  # hold a number word
 
 def _loose(sentence: Sentence, blocked: list, i: int) -> int:
     "How freely eojeol `i` can go: 1 degree adverbs and opening conjunctions, 2 other adverbs and one-word modifiers, 3 places (에서), 0 not at all."
@@ -252,7 +254,7 @@ def _loose(sentence: Sentence, blocked: list, i: int) -> int:
     before, after, form, role = (words[i - 1] if i else None), words[i + 1], w.morphs[0].form, word_role(w)
     role_before = word_role(before) if before else ""
     if w.tags == ("MAJ",) and form not in ("및", "또는", "혹은", "아니면"): return 1 if not before or before.tail else 0
-    if blocked[i] not in ("", "function") or blocked[i + 1] in ("number", "counted", "negation") or before and (blocked[i - 1] in ("number", "counted") or role_before == "adv"): return 0
+    if form in _COUNTED or blocked[i] not in ("", "function") or blocked[i + 1] in ("number", "counted", "negation") or before and (blocked[i - 1] in ("number", "counted") or role_before == "adv"): return 0
     if w.tags == ("MAG",): return 0 if before and joins_nouns(before) else 1 if form in _DEGREE else 0 if form in _HELD or after.morphs[0].form in ("하", "되", "보이", "지내", "있") else 2
     if after.tags[0] in ("NNB", "NP", "VX") or "VCP" in after.tags or after.morphs[0].form in _RELATIONAL or role_before in ("mod", "noun", "clause"): return 0
     if role == "mod": return 2 if w.tags != ("MM",) or form in _THESE else 0
@@ -279,7 +281,7 @@ _FIXED = frozenset("대상 기준 중심 바탕 위주 계기 목표 토대 근�
 def _tradable(sentence: Sentence, a: tuple, b: tuple) -> bool:
     "May two noun phrases trade places: not two of a kind, no comparison or range between them, no fixed phrase like 대상으로."
     span, ends = sentence.words[a[0]:b[1]], [sentence.words[stop - 1] for _, stop in (a, b)]
-    if any({m.form for m in w.morphs} & {"보다", "처럼", "만큼", "같이", "부터", "까지"} for w in span) or any(w.morphs[0].form in _FIXED for w in ends): return False
+    if any({m.form for m in w.morphs} & {"보다", "처럼", "만큼", "같이", "부터", "까지", "밖에"} for w in span) or any(w.morphs[0].form in _FIXED for w in ends): return False
     return ends[0].morphs[-1] != ends[1].morphs[-1] and sorted(w.tags[-1] for w in ends) not in (["JKS", "JKS"], ["MAG", "MAG"], ["JX", "MAG"], ["JX", "JX"])
 
 def aug_rs(

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .infer import ArtefactError, Scorer, _budget_batches, _width
+from .infer import ArtefactError, Scorer, _width
 
 # %% auto #0
 __all__ = ['Encoded', 'Cache', 'encode_texts', 'Refused', 'Job', 'JobQueue', 'Loaded', 'Worker', 'Engine']
@@ -53,19 +53,27 @@ class Cache:
 def encode_texts(
     scorer: Scorer,
     texts: list,  # cleaned and distinct
-    budget: int = 4096,  # padded tokens per forward pass
+    budget: int = 512,  # padded tokens per forward pass; more do not fit the CPU's cache
     after=lambda tokens: None,  # called after every forward pass, with its padded tokens
 ) -> dict:  # {text: Encoded, or the exception where the model failed on it}
     "Tokenise and run; a failing pass is repeated sentence by sentence, so that it costs the others nothing."
     encoded = scorer.tokenizer.encode_batch(texts)
     widths = [_width(len(e.ids), scorer.info["max_tokens"]) for e in encoded]
-    order, out = sorted(range(len(texts)), key=widths.__getitem__), {}
-    for batch in _budget_batches([widths[i] for i in order], budget):
-        rows = [order[k] for k in batch]
-        for i, vector in zip(rows, _forward(scorer, [encoded[i].ids for i in rows], widths[rows[0]])):
+    out = {}
+    for rows in _passes(widths, budget):
+        for i, vector in zip(rows, _forward(scorer, [encoded[i].ids for i in rows], widths[rows[-1]])):
             out[texts[i]] = vector if isinstance(vector, Exception) else Encoded(vector, len(encoded[i].ids), bool(encoded[i].overflowing), scorer)
-        after(widths[rows[0]] * len(rows))
+        after(widths[rows[-1]] * len(rows))
     return out
+
+def _passes(widths: list, budget: int, spare: int = 16) -> list:
+    "Rows of every forward pass, by width; a pass of its own costs as much as about `spare` tokens, so narrower rows are widened where that is cheaper."
+    passes = []
+    for i in sorted(range(len(widths)), key=widths.__getitem__):
+        run = passes[-1] if passes else []
+        if run and widths[i] * (len(run) + 1) <= budget and (widths[i] - widths[run[-1]]) * len(run) <= spare: run.append(i)
+        else: passes.append([i])
+    return passes
 
 def _forward(scorer: Scorer, ids: list, width: int) -> list:
     "A vector, or the exception, for every row."
@@ -99,7 +107,7 @@ class Job:
 class JobQueue:
     "Two bounded lines, pairs and bulk; refuses at the door rather than letting everyone wait."
 
-    def __init__(self, max_wait: float = 1.0, busy_wait: float = 0.02, interval: float = 0.1, max_bulk: int = 32, few: int = 8):
+    def __init__(self, max_wait: float = 0.03, busy_wait: float = 0.005, interval: float = 0.03, max_bulk: int = 32, few: int = 4):
         self.max_wait, self.busy_wait, self.interval, self.max_bulk, self.few = max_wait, busy_wait, interval, max_bulk, few
         self.lines = {False: deque(), True: deque()}
         self.pending, self.rate, self.idle_at, self.idle, self.turn = 0, 10_000.0, time.monotonic(), True, 0
@@ -198,7 +206,7 @@ class Worker(threading.Thread):
         found = loaded.cache.find(texts)
         if new := [t for t in texts if t not in found]:
             start = time.perf_counter()
-            made = encode_texts(loaded.scorer, new, int(min(max(self.tokens_per_s * self.engine.slice, 128), 4096)), self._after)
+            made = encode_texts(loaded.scorer, new, int(min(max(self.tokens_per_s * self.engine.slice, 128), 512)), self._after)
             self._learn(new, time.perf_counter() - start)
             loaded.cache.keep({t: e for t, e in made.items() if isinstance(e, Encoded)}); found |= made
         for j in self.jobs: self._settle(j, [found[t] for t in j.texts])

@@ -29,8 +29,8 @@ class Settings:
     max_body: int = 10 * 2**20
     max_pair: int = 2**16
     cache: int = 10_000
-    max_wait: float = 1.0
-    busy_wait: float = 0.02
+    max_wait: float = 0.03
+    busy_wait: float = 0.005
     deadline: float = 10.0
     hang: float = 10.0
     drain_delay: float = 0.5
@@ -149,14 +149,13 @@ _HEADERS = [(b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-r
 class Guard:
     "ASGI middleware: key, rate and load are looked at before anything is read; every answer gets security headers and is counted."
 
-    def __init__(self, app, settings: Settings, engine=None, observe=lambda path, status, seconds: None, pair_paths: tuple = ()):
-        self.app, self.engine, self.observe, self.pair_paths = app, engine, observe, pair_paths
+    def __init__(self, app, settings: Settings, engine=None, observe=lambda path, status, seconds: None, pair_paths: tuple = (), direct: dict = {}):
+        self.app, self.engine, self.observe, self.pair_paths, self.direct = app, engine, observe, pair_paths, direct  # direct: {path: ASGI app} of POST routes that need no routing
         self.keys, self.limit = Keys(settings.api_keys), RateLimit(settings.rate, settings.burst)
 
     def refusal(self, scope):
         "An answer for a request that may not pass, or None."
-        if scope["method"] != "POST": return None
-        path, given = scope["path"], dict(scope["headers"]).get(b"authorization", b"")
+        path, given = scope["path"], next((v for k, v in scope["headers"] if k == b"authorization"), b"")
         if not self.keys.accept(given): return error_response(path, 401, "the API key is missing or not known; send Authorization: Bearer KEY", headers={"www-authenticate": "Bearer"})
         if wait := self.limit.wait((scope.get("client") or ("", 0))[0]): return _busy(path, "too many requests from this client", wait)
         if self.engine and path.rstrip("/") in self.pair_paths and self.engine.queue.full(): return _busy(path, "the server is busy", self.engine.queue.wait())
@@ -164,8 +163,7 @@ class Guard:
     async def __call__(self, scope, receive, send):
         if scope["type"] != "http": return await self.app(scope, receive, send)
         start, status, path = time.perf_counter(), 500, scope["path"]
-        extra = [*_HEADERS, (b"content-security-policy", (_CSP + ("; img-src 'self' data:" if path == "/docs" else "")).encode())]
-        if not path.startswith("/static/"): extra.append((b"cache-control", b"no-store"))
+        extra = _headers(path == "/docs", path.startswith("/static/"))
 
         async def sent(message):
             nonlocal status
@@ -175,8 +173,14 @@ class Guard:
                 message = {**message, "headers": [*message.get("headers", ()), *extra, *closing]}
             await send(message)
 
-        try: await (self.refusal(scope) or self.app)(scope, receive, sent)
+        app = (self.refusal(scope) or self.direct.get(path) or self.app) if scope["method"] == "POST" else self.app
+        try: await app(scope, receive, sent)
         finally: self.observe(path, status, time.perf_counter() - start)
+
+@lru_cache(maxsize=4)
+def _headers(docs: bool, static: bool) -> tuple:
+    csp = (b"content-security-policy", (_CSP + ("; img-src 'self' data:" if docs else "")).encode())
+    return (*_HEADERS, csp) if static else (*_HEADERS, csp, (b"cache-control", b"no-store"))
 
 def _busy(path: str, why: str, wait: float) -> Response: return _busy_for(path, why, max(1, round(wait)))
 
@@ -190,7 +194,7 @@ class Metrics:
 
     def __init__(self, paths):
         from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-        self.paths, self.registry = set(paths), CollectorRegistry()
+        self.paths, self.registry, self._series = set(paths), CollectorRegistry(), {}
         make = lambda kind, name, text, labels=(), **kw: kind(f"klue_sts_{name}", text, labels, registry=self.registry, **kw)
         self.requests = make(Counter, "requests", "answers by route and status", ("route", "status"))
         self.seconds = make(Histogram, "request_seconds", "time to answer", ("route",), buckets=(.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10))
@@ -199,8 +203,14 @@ class Metrics:
                        "cache_hits": "sentences answered from memory", "cache_misses": "sentences that were not in memory", "reloads": "artefacts taken over", "worker_restarts": "workers replaced"}.items()}
 
     def observe(self, path: str, status: int, seconds: float) -> None:
-        route = path if path in self.paths else "other"
-        self.requests.labels(route, str(status)).inc(); self.seconds.labels(route).observe(seconds)
+        count, took = self._of(path if path in self.paths else "other", str(status))
+        count.inc()
+        if status != 429: took.observe(seconds)  # a refusal is no answer, and must stay cheap
+
+    def _of(self, route: str, status: str) -> tuple:
+        "The two series of a route and status; looking them up by label every time costs more than counting."
+        if (route, status) not in self._series: self._series[route, status] = self.requests.labels(route, status), self.seconds.labels(route)
+        return self._series[route, status]
 
     def text(self, engine) -> bytes:
         "Everything, as Prometheus reads it."

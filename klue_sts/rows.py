@@ -117,7 +117,7 @@ def result(
     b: Encoded,
 ) -> dict:  # score, similarity, pred, truncated
     "What two sentence vectors of one artefact say; symmetric."
-    info, score = a.by.info, float(np.clip(a.vector.astype(np.float64) @ b.vector.astype(np.float64), -1, 1))
+    info, score = a.by.info, max(-1.0, min(1.0, float(a.vector.astype(np.float64) @ b.vector.astype(np.float64))))
     return {"score": score, "similarity": float(similarity(score, info["calibration"])), "pred": int(score >= info["threshold"]), "truncated": a.truncated or b.truncated}
 
 # %% ../nbs/06c_rows.ipynb #131ac896
@@ -133,18 +133,25 @@ async def encode(
     "The engine's answer, off the event loop; raises `Refused` or `Gone`, and then the work is cancelled."
     future = engine.submit(texts, seconds, bulk)
     if future.done(): return future.result()
-    waiting = asyncio.wrap_future(future); leaving = None
-    try:
-        await asyncio.wait({waiting}, timeout=min(0.05, seconds))
-        if not waiting.done():
-            leaving = asyncio.ensure_future(left()) if left else None
-            await asyncio.wait({waiting, leaving} - {None}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-        if waiting.done(): return waiting.result()
-        if leaving and leaving.done(): raise Gone
-        raise Refused(504, f"no answer within {seconds:g} s; send fewer sentences, or try again later", 1)
+    loop, watch = asyncio.get_running_loop(), []
+    waiting = loop.create_future()
+    future.add_done_callback(lambda f: loop.is_closed() or loop.call_soon_threadsafe(_hand_over, f, waiting))
+    late = loop.call_later(seconds, _give_up, waiting, Refused(504, f"no answer within {seconds:g} s; send fewer sentences, or try again later", 1))
+    look = loop.call_later(0.05, lambda: watch.append(asyncio.ensure_future(_leaves(left, waiting)))) if left else late
+    try: return await waiting
     finally:
-        for task in (waiting, leaving):
-            if task and not task.done(): task.cancel()
+        for step in (late, look, *watch, future): step.cancel()
+
+def _give_up(waiting, e: Exception) -> None:
+    if not waiting.done(): waiting.set_exception(e)
+
+def _hand_over(future, waiting) -> None:
+    "The worker's answer, on the event loop."
+    if waiting.done() or future.cancelled(): return
+    if e := future.exception(): waiting.set_exception(e)
+    else: waiting.set_result(future.result())
+
+async def _leaves(left, waiting) -> None: await left(); _give_up(waiting, Gone())
 
 # %% ../nbs/06c_rows.ipynb #380d67c3
 def piece(engine: Engine, rows: int) -> int:

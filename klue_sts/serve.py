@@ -10,6 +10,7 @@ __all__ = ['app', 'score', 'score_upload', 'similarity_hf', 'embeddings', 'expla
 import asyncio
 import base64
 import ctypes
+import gc
 import multiprocessing
 import os
 import signal
@@ -203,6 +204,7 @@ def _start(app: FastAPI) -> None:
     "Put a started engine into the app; the engine holds the model, or the reason why there is none."
     s, model, first = app.state.settings, app.state.model, []
     sys.setswitchinterval(0.0005)  # the worker comes back from the model often; at Python's default it waits up to 5 ms for the event loop
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # a batch is a few short sentences: handing them to a thread pool costs more than cutting them
     def load():
         if first: return Scorer(model)
         scorer = get_scorer(model); first.append(True)
@@ -211,6 +213,7 @@ def _start(app: FastAPI) -> None:
     e.__init__(load, s.cache, JobQueue(s.max_wait, s.busy_wait), hang=s.hang)
     e.on_batch = app.state.metrics.batch.observe
     e.start()
+    gc.collect(); gc.freeze()  # what lives as long as the server need not be looked through again and again
 
 def _on_signals(app: FastAPI, loop) -> None:
     "SIGTERM: not ready at once, a little later the server's own handling; SIGHUP: read the artefact again. Main thread only."
@@ -266,6 +269,17 @@ async def _on_gone(request: Request, exc: Gone) -> Response: return Response(sta
 _HANDLERS = {RequestValidationError: _on_invalid, HTTPException: _on_http, BadInput: _on_bad, Refused: _on_refused, Gone: _on_gone}
 
 # %% ../nbs/07_serve.ipynb #242a7d6e
+class _Direct:
+    "A JSON route as an ASGI app of its own: the framework's way to a handler costs as much as the handler."
+
+    def __init__(self, handler): self.handler = handler
+
+    async def __call__(self, scope, receive, send):
+        request = Request(scope, receive)
+        try: answer = await self.handler(request)
+        except tuple(_HANDLERS) as e: answer = await next(h for kind, h in _HANDLERS.items() if isinstance(e, kind))(request, e)
+        await answer(scope, receive, send)
+
 _STATIC = Path(find_spec("klue_sts").origin).parent / "static"
 _PAIR_PATHS = ("/pred/sentences", "/explain", "/v1/embeddings", "/similarity", "/score")  # refused at the door under overload
 _SMALL_PATHS = ("/pred/sentences", "/explain")  # one pair, so a small body
@@ -303,6 +317,12 @@ def _page_routes(app: FastAPI) -> None:
         if (_STATIC / file).is_file(): app.add_api_route(path, lambda file=file: FileResponse(_STATIC / file), methods=["GET"], include_in_schema=False)
 
 # %% ../nbs/07_serve.ipynb #f84f1850
+class _App(FastAPI):
+    "FastAPI with the guard before everything else, so that a refusal costs next to nothing."
+    guard = staticmethod(lambda app: app)
+
+    def build_middleware_stack(self): return self.guard(super().build_middleware_stack())
+
 def create_app(
     model=None,  # artefact folder; None: KLUE_STS_MODEL or the packaged model
     max_rows: int = None,  # rows per request; None: KLUE_STS_MAX_ROWS or 10000
@@ -311,16 +331,18 @@ def create_app(
 ) -> FastAPI:  # an app that loads its model when it starts
     "Build the server; nothing is loaded before its lifespan begins."
     s = read_settings(max_rows=max_rows, max_body=max_body_bytes, **settings)
-    app = FastAPI(title="klue_sts", version=__version__, description="Korean semantic textual similarity.", lifespan=_lifespan, strict_content_type=False, docs_url=None, redoc_url=None)
+    app = _App(title="klue_sts", version=__version__, description="Korean semantic textual similarity.", lifespan=_lifespan, strict_content_type=False, docs_url=None, redoc_url=None)
     app.state.model, app.state.settings, app.state.engine = model, s, Engine(None)
     app.state.engine.reason = "the model is not loaded; the app has not been started"
     for kind, handler in _HANDLERS.items(): app.add_exception_handler(kind, handler)
     for add in (_pred_routes, _score_routes, _state_routes, _page_routes): add(app)
     app.state.metrics = Metrics(r.path for r in app.routes if hasattr(r, "methods"))
     MultiPartParser.spool_max_size = max(MultiPartParser.spool_max_size, s.max_body)  # uploads stay in memory, so a full or read-only disk does no harm
-    app.add_middleware(BodyLimit, max_bytes=s.max_body, pair_bytes=min(s.max_pair, s.max_body), pair_paths=_SMALL_PATHS)
+    limits = dict(max_bytes=s.max_body, pair_bytes=min(s.max_pair, s.max_body), pair_paths=_SMALL_PATHS)
+    app.add_middleware(BodyLimit, **limits)
     if s.cors: _open_to(app, s.cors)
-    app.add_middleware(Guard, settings=s, engine=app.state.engine, observe=app.state.metrics.observe, pair_paths=_PAIR_PATHS)
+    direct = {} if s.cors else {path: BodyLimit(_Direct(fn), **limits) for path, fn in (("/score", score), ("/similarity", similarity_hf), ("/v1/embeddings", embeddings))}
+    app.guard = lambda rest: Guard(rest, s, app.state.engine, app.state.metrics.observe, _PAIR_PATHS, direct)
     return app
 
 def _open_to(app: FastAPI, origins: tuple) -> None:

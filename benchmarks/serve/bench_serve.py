@@ -1,21 +1,25 @@
 """klue_sts.serve against FastAPI + sentence-transformers (torch fp32), same artefact, same pairs, same run.
 
-    OMP_NUM_THREADS=1 python benchmarks/serve/bench_serve.py            # about 12 minutes
-    OMP_NUM_THREADS=1 python benchmarks/serve/bench_serve.py mini       # one model only
+    OMP_NUM_THREADS=1 python benchmarks/serve/bench_serve.py                  # everything, about 20 minutes
+    OMP_NUM_THREADS=1 python benchmarks/serve/bench_serve.py mini             # one part: mini, small, base, call, big, memory or stop
 
-Every server gets one core (core 0), the load generator the other one; on a machine with fewer than two cores the figures mean nothing.
-The cache of klue_sts is off and every sentence is new, so that only computing is compared. base and small have random weights: speed does not depend on them.
+A part is written into results/serve.json as soon as it is measured; the others stay as they are. Every server gets one core (core 0), the load generator the other one; on a machine with
+fewer than two cores the figures mean nothing. A server is bound to its core after it has started: ONNX Runtime uses the CPU's matrix unit (AMX) only where a self-test at import could move a
+thread to another core, as it can in a container with a CPU quota. The cache of klue_sts is off and every sentence is new, so that only computing is compared. base and small have random
+weights: speed does not depend on them.
 """
 import asyncio
 import json
 import os
 import shutil
+import signal
 import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
 import urllib.request
 from contextlib import contextmanager
 from itertools import count
@@ -23,8 +27,8 @@ from pathlib import Path
 
 here = Path(__file__).resolve().parent
 sys.path[:0] = [str(here.parent), str(here)]
-from common import save  # noqa: E402
-from load import closed, opened  # noqa: E402
+from common import results, save  # noqa: E402
+from load import closed, connect, now, opened, run  # noqa: E402
 
 from klue_sts.data import load_sample  # noqa: E402
 from klue_sts.infer import export_onnx, model_path, read_info, write_info  # noqa: E402
@@ -33,6 +37,8 @@ SIZES = {"mini": None, "small": dict(hidden_size=384, num_hidden_layers=6, num_a
          "base": dict(hidden_size=768, num_hidden_layers=12, num_attention_heads=12, intermediate_size=3072)}
 PEER = "FastAPI + sentence-transformers, torch fp32"
 OURS = "klue_sts, int8"
+PARTS = [*SIZES, "call", "big", "memory", "stop"]
+CLIENTS = 6  # at most four pairs may wait where a pair costs more than 2.5 ms, so more clients would only be refused
 serial = count()
 
 
@@ -54,31 +60,33 @@ def artefact(name, folder):
     return out
 
 
-def questions():
-    "One pair per request, never the same sentence twice."
+def questions(each=1, among=None):
+    "`each` pairs per request, never the same sentence twice; with `among`, four in five pairs are one of that many."
     df = load_sample("train")
     rows = list(zip(df["sentence1"], df["sentence2"]))
     for i in serial:
-        a, b = rows[i % len(rows)]
-        body = json.dumps({"pairs": [{"sentence1": f"{i} {a}", "sentence2": f"{i} {b}"}]}, ensure_ascii=False).encode()
+        n = [i % among if among and i % 5 else i * each + k for k in range(each)]
+        body = json.dumps({"pairs": [{"sentence1": f"{k} {rows[k % len(rows)][0]}", "sentence2": f"{k} {rows[k % len(rows)][1]}"} for k in n]}, ensure_ascii=False).encode()
         yield b"POST /score HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(body) + body
 
 
 @contextmanager
-def server(kind, model):
-    "A server process on core 0; gives port, seconds from start to its first score, and pid."
+def server(kind, model, cache=0, python=sys.executable):
+    "A server process on core 0; gives port, seconds from start to its first score, and the process."
     with socket.socket() as s: s.bind(("127.0.0.1", 0)); port = s.getsockname()[1]
     app = "klue_sts.serve:app" if kind == OURS else "plain_server:app"
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "KLUE_STS_MODEL": str(model), "KLUE_STS_CACHE": "0", "MODEL": str(model), "MODE": "per_call" if kind == "per call" else "plain",
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "KLUE_STS_THREADS": "1", "KLUE_STS_MODEL": str(model), "KLUE_STS_CACHE": str(cache), "MODEL": str(model), "MODE": "per_call" if kind == "per call" else "plain",
            "PYTHONPATH": f"{here}:{here.parent.parent}", "HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
-    start = time.perf_counter()
-    process = subprocess.Popen(["taskset", "-c", "0", sys.executable, "-m", "uvicorn", app, "--port", str(port), "--log-level", "error", "--no-access-log"], env=env)
+    start = now()
+    process = subprocess.Popen([python, "-m", "uvicorn", app, "--port", str(port), "--log-level", "error", "--no-access-log"], env=env, preexec_fn=lambda: os.sched_setaffinity(0, range(os.cpu_count())))
     try:
         while True:
-            try: asyncio.run(closed(port, questions(), 1, 0.001)); break
+            try: run(closed(port, questions(), 1, 0.001)); break
             except OSError: time.sleep(0.01)
             if process.poll() is not None: raise RuntimeError(f"{kind} ended with {process.returncode}")
-        yield port, time.perf_counter() - start, process.pid
+        cold = now() - start
+        subprocess.run(["taskset", "-a", "-p", "-c", "0", str(process.pid)], check=True, stdout=subprocess.DEVNULL)
+        yield port, cold, process
     finally:
         process.terminate()
         try: process.wait(20)
@@ -95,45 +103,100 @@ def memory(pid): return round(next(int(x.split()[1]) for x in open(f"/proc/{pid}
 
 
 def compare(name, model, rounds=5):
-    "Capacity and idle latency of both servers, taking turns; then each under open load."
-    seconds = {"mini": 3, "small": 4, "base": 6}[name]
-    with server(OURS, model) as (p1, cold, pid1), server(PEER, model) as (p2, cold2, pid2):
-        ports, idle, capacity = {OURS: p1, PEER: p2}, {OURS: [], PEER: []}, {OURS: [], PEER: []}
-        for port in ports.values(): asyncio.run(closed(port, questions(), 8, 2))
+    "Idle latency and capacity of both servers, taking turns; then each under open load."
+    seconds = {"mini": 3, "small": 3, "base": 6}[name]
+    with server(OURS, model) as (p1, cold, s1), server(PEER, model) as (p2, cold2, s2):
+        ports = {OURS: p1, PEER: p2}
+        idle, one, many = ({k: [] for k in ports} for _ in range(3))
+        for port in ports.values(): run(closed(port, questions(), CLIENTS, 2))
+        rss = {OURS: memory(s1.pid), PEER: memory(s2.pid)}
         for _ in range(rounds):
-            for kind, port in ports.items(): idle[kind].append(statistics.median(s for _, s in asyncio.run(closed(port, questions(), 1, seconds / 2))[1]))
-            for kind, port in ports.items(): capacity[kind].append(asyncio.run(closed(port, questions(), 8, seconds))[0])
-        out = {"seconds to the first score": {OURS: round(cold, 2), PEER: round(cold2, 2)}, "MiB": {OURS: memory(pid1), PEER: memory(pid2)},
-               "idle p50 (ms)": {k: round(1000 * statistics.median(v), 2) for k, v in idle.items()}, "pairs/s, 8 clients": {k: round(statistics.median(v), 1) for k, v in capacity.items()},
-               "idle p50, ours / peer": spread([a / b for a, b in zip(idle[OURS], idle[PEER])]), "pairs/s, ours / peer": spread([a / b for a, b in zip(capacity[OURS], capacity[PEER])])}
-        out["open loop"] = {kind: under_load(port, statistics.median(capacity[kind]), seconds + 2) for kind, port in ports.items()}
-        out["MiB after"] = {OURS: memory(pid1), PEER: memory(pid2)}
+            for kind, port in ports.items(): idle[kind].append(statistics.median(s for _, s in run(closed(port, questions(), 1, seconds / 2))[1]))
+            for kind, port in ports.items(): one[kind].append(run(closed(port, questions(), CLIENTS, seconds))[0])
+            for kind, port in ports.items(): many[kind].append(16 * run(closed(port, questions(16), 2, seconds))[0])
+        out = {"seconds to the first score": {OURS: round(cold, 2), PEER: round(cold2, 2)}, "MiB": rss, "idle p50 (ms)": {k: round(1000 * statistics.median(v), 2) for k, v in idle.items()},
+               f"pairs/s, {CLIENTS} clients, one pair per request": middle(one), "pairs/s, 2 clients, 16 pairs per request": middle(many),
+               "idle p50, ours / peer": ratio(idle), "pairs/s, ours / peer, one pair per request": ratio(one), "pairs/s, ours / peer, 16 pairs per request": ratio(many)}
+        out["open loop"] = {kind: under_load(port, statistics.median(one[kind]), 3 * seconds) for kind, port in ports.items()}
+        out["MiB after"] = {OURS: memory(s1.pid), PEER: memory(s2.pid)}
     return out
+
+
+def middle(values): return {k: round(statistics.median(v), 1) for k, v in values.items()}
+
+
+def ratio(values): return spread([a / b for a, b in zip(values[OURS], values[PEER])])
 
 
 def under_load(port, capacity, seconds):
     "Goodput (answers within 1 s) and latencies at multiples of the capacity."
     out = {}
     for times in (0.5, 0.9, 1.5, 5):
-        got = asyncio.run(opened(port, questions(), times * capacity, seconds))
-        good, refused = [s for c, s in got if c == 200], [s for c, s in got if c == 429]
-        out[f"{times}x"] = {"offered/s": round(len(got) / seconds, 1), "goodput/s": round(sum(s <= 1 for s in good) / seconds, 1), "accepted": len(good), "refused": len(refused), "unanswered": sum(c == 0 for c, _ in got),
-                            "other": sum(c not in (0, 200, 429) for c, _ in got), "p50 (ms)": quantile(good, 0.5), "p99 (ms)": quantile(good, 0.99), "p99 to refuse (ms)": quantile(refused, 0.99)}
-        time.sleep(3)
+        got = run(opened(port, questions(), times * capacity, seconds))
+        good, refused = [s for c, s, _ in got if c == 200], [s for c, s, _ in got if c == 429]
+        out[f"{times}x"] = {"offered/s": round(len(got) / seconds, 1), "goodput/s": round(sum(s <= 1 for s in good) / seconds, 1), "accepted": len(good), "refused": len(refused), "unanswered": sum(c == 0 for c, *_ in got),
+                            "other": sum(c not in (0, 200, 429) for c, *_ in got), "p50 (ms)": quantile(good, 0.5), "p99 (ms)": quantile(good, 0.99), "p50 to refuse (ms)": quantile(refused, 0.5), "p99 to refuse (ms)": quantile(refused, 0.99),
+                            "p99 the generator was late (ms)": quantile([late for *_, late in got], 0.99)}
+        time.sleep(2)
     return out
 
 
 def per_call(model):
     "One pair, model in memory against model loaded on every call."
-    with server(OURS, model) as (port, *_): ours = asyncio.run(closed(port, questions(), 1, 2))[1]
-    with server("per call", model) as (port, *_): theirs = asyncio.run(closed(port, questions(), 1, 6))[1]
-    a, b = (statistics.median(s for _, s in x[1:]) for x in (ours, theirs))
-    return {"ours (ms)": round(1000 * a, 2), "loaded per call (ms)": round(1000 * b, 1), "times as fast": round(b / a, 1)}
+    with server(OURS, model) as (port, *_): ours = run(closed(port, questions(), 1, 3))[1]
+    with server("per call", model) as (port, *_): theirs = run(closed(port, questions(), 1, 6))[1]
+    a, b = ([s for _, s in x[1:]] for x in (ours, theirs))
+    return {"ours (ms)": round(1000 * statistics.median(a), 2), "loaded per call (ms)": round(1000 * statistics.median(b), 1), "times as fast": spread([s / statistics.median(a) for s in b])}
+
+
+def stay_flat(requests=200_000, warm=25_000):
+    "Resident memory after the warm-up and at the end; cache on, four in five pairs seen before."
+    with server(OURS, model_path("mini"), cache=10_000) as (port, _, process):
+        asked, marks = 0, []
+        while asked < warm + requests:
+            answers = run(closed(port, questions(among=2000), CLIENTS, 5))[1]
+            asked += len(answers)
+            if asked >= warm: marks.append(memory(process.pid))
+            if bad := {c for c, _ in answers} - {200, 429}: raise RuntimeError(f"answers {bad}")
+    return {"requests": asked, "of them after the warm-up": asked - warm, "MiB after the warm-up": marks[0], "MiB at the end": marks[-1], "most": max(marks), "growth (%)": round(100 * (marks[-1] / marks[0] - 1), 2)}
+
+
+async def until_it_ends(port, process, clients, after):
+    "Ask on keep-alive connections, send SIGTERM, and go on until nobody listens any more; answers by status, and what was lost."
+    count, loop, it = {"answered 200": 0, "answered 429": 0, "answered otherwise": 0, "answered 200 after SIGTERM": 0, "lost": 0}, asyncio.get_running_loop(), questions()
+    told = now() + after
+    loop.call_later(after, process.send_signal, signal.SIGTERM)
+
+    async def one():
+        line = await connect(port)
+        while True:
+            answered = loop.create_future()
+            line.ask(next(it), answered.set_result)
+            status = await asyncio.wait_for(answered, 20)
+            count["lost" if status == 0 else f"answered {status}" if status in (200, 429) else "answered otherwise"] += 1
+            if status == 200 and now() > told: count["answered 200 after SIGTERM"] += 1
+            if status == 429: await asyncio.sleep(0.005)
+            if line.closing:
+                try: line = await connect(port)
+                except OSError: return  # nobody listens: a balancer asks another server
+
+    await asyncio.gather(*(one() for _ in range(clients)))
+    return count
+
+
+def stop(model, times=5):
+    "SIGTERM under full load, several times."
+    total = {}
+    for _ in range(times):
+        with server(OURS, model) as (port, _, process):
+            for k, v in run(until_it_ends(port, process, 2 * CLIENTS, 2)).items(): total[k] = total.get(k, 0) + v
+    return {"servers stopped": times, **total}
 
 
 def refuse_large():
     "CPU of the server process for a pair of 2 MB of Hangul."
-    with server(OURS, model_path("mini")) as (port, _, pid):
+    with server(OURS, model_path("mini")) as (port, _, process):
+        pid = process.pid
         body = json.dumps({"sentence_1": "가" * 700_000, "sentence_2": "나"}, ensure_ascii=False).encode()
         used = lambda: sum(map(int, open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()[11:13])) / os.sysconf("SC_CLK_TCK")
         out = {}
@@ -149,25 +212,30 @@ def refuse_large():
     return {"bytes": len(body), "CPU per refusal (ms)": out}
 
 
+def plot(ax, content):
+    for n in SIZES:
+        for kind, style in ((OURS, "o-"), (PEER, "x:")):
+            points = content[n]["open loop"][kind]
+            peak = max(p["goodput/s"] for p in points.values())
+            ax.plot([float(k[:-1]) for k in points], [p["goodput/s"] / peak for p in points.values()], style, label=f"{n}, {'klue_sts int8' if kind == OURS else 'torch'}")
+    ax.set(xlabel="offered load / capacity", ylabel="goodput / own peak", ylim=(0, 1.1)); ax.legend(frameon=False, fontsize=7)
+
+
 def main():
     if hasattr(os, "sched_setaffinity"): os.sched_setaffinity(0, {1} if os.cpu_count() > 1 else {0})
-    names = sys.argv[1:] or list(SIZES)
-    with tempfile.TemporaryDirectory() as folder:
-        models = {n: artefact(n, folder) for n in names}
-        content = {"setup": "server on core 0, load generator on core 1, one thread each; cache off; one pair per request", **{n: compare(n, m) for n, m in models.items()}}
-        content["one pair, model loaded on every call"] = {n: per_call(m) for n, m in models.items()}
-    content["2 MB of Hangul"] = refuse_large()
-
-    def plot(ax):
-        for n in names:
-            points = content[n]["open loop"][OURS]
-            peak = max(p["goodput/s"] for p in points.values())
-            ax.plot([float(k[:-1]) for k in points], [p["goodput/s"] / peak for p in points.values()], "o-", label=f"{n}, klue_sts int8")
-            other = content[n]["open loop"][PEER]
-            ax.plot([float(k[:-1]) for k in other], [p["goodput/s"] / max(q["goodput/s"] for q in other.values()) for p in other.values()], "x:", label=f"{n}, torch")
-        ax.set(xlabel="offered load / capacity", ylabel="goodput / own peak", ylim=(0, 1.1)); ax.legend(frameon=False, fontsize=7)
-
-    save("serve" if len(names) == len(SIZES) else "serve_" + "_".join(names), content, plot)
+    file = results / "serve.json"
+    content = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    for part in sys.argv[1:] or PARTS:
+        with tempfile.TemporaryDirectory() as folder:
+            content["setup"] = "server on core 0 (bound there after its start), load generator on core 1, one thread each; cache off and every sentence new unless said; one pair per request unless said"
+            busy = round(os.getloadavg()[0], 1)  # what else the machine was doing
+            if part in SIZES: content[part] = {"load average before": busy, **compare(part, artefact(part, folder))}
+            if part == "call": content["one pair, model loaded on every call"] = {n: per_call(artefact(n, folder)) for n in SIZES}
+            if part == "big": content["2 MB of Hangul"] = refuse_large()
+            if part == "memory": content["memory"] = stay_flat()
+            if part == "stop": content["SIGTERM under load"] = stop(model_path("mini"))
+        content.pop("machine", None)
+        save("serve", content, lambda ax: plot(ax, content) if all(n in content for n in SIZES) else None)
 
 
 if __name__ == "__main__":

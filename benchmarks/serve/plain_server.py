@@ -20,7 +20,7 @@ class Rows(BaseModel):
 
 
 def load():
-    return SentenceTransformer(PATH, device="cpu")
+    return SentenceTransformer(PATH, device="cpu", model_kwargs={"dtype": "float32"})
 
 
 model = load() if MODE == "plain" else None
