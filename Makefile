@@ -47,7 +47,7 @@ test: $(VENV)/.dev ## set up and run every test; ends with real counts
 	$(BIN)/python .ci/tree_clean.py $(BIN)
 	$(BIN)/python .ci/import_direction.py
 	$(TEST_ENV) $(BIN)/nbdev_test --n_workers 2 $(if $(NB_FLAGS),--flags "$(NB_FLAGS)")
-	$(TEST_ENV) $(BIN)/python -m pytest --nbflags "$(NB_FLAGS)" -m "not slow and not net" nbs tests
+	$(TEST_ENV) $(BIN)/python -m pytest -n 2 --dist loadfile --nbflags "$(NB_FLAGS)" -m "not slow and not net" nbs tests
 
 # --- work on the project
 slow: $(VENV)/.dev ## tests that take minutes

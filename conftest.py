@@ -94,10 +94,10 @@ def pytest_runtest_logreport(report):
 
 def pytest_sessionfinish(session, exitstatus):
     "A run in which nothing passed is a failure, whatever was skipped."
-    if exitstatus == 0 and not _counts["passed"] and not session.config.option.collectonly:
+    if exitstatus == 0 and not _counts["passed"] and not session.config.option.collectonly and not hasattr(session.config, "workerinput"):
         session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED
 
 
 def pytest_unconfigure(config):
-    if any(_counts.values()):
+    if any(_counts.values()) and not hasattr(config, "workerinput"):  # the controller of pytest-xdist counts, its workers do not
         print("{passed} passed, {failed} failed, {skipped} skipped".format(**_counts))
