@@ -66,5 +66,5 @@ def test_notebooks_keep_their_plots(path):
     assert any(_outputs(c) for c in cells), "not executed"
     for cell in cells:
         source = "".join(cell["source"])
-        if "#| export" not in source and "plt.close" not in source and re.search(r"^(?:fig, )?ax(?:es)? = ", source, re.M):
+        if "#| export" not in source and ".close(" not in source and re.search(r"^(?:fig, )?ax(?:es)? = ", source, re.M):
             assert any("image/png" in o["data"] for o in _outputs(cell)), f"{path.name}: no picture under {source!r}"
