@@ -190,11 +190,11 @@ def _add_mini(p):
 
 def cmd_mini(args) -> None:
     "Make the packaged model from scratch (04a_mini) and bundle it in OUT/artefact; resumable."
-    from klue_sts.infer import flat_weights
+    from klue_sts.losses import band_weights
     from klue_sts.mini import make_mini, mini_data
     result, valid = make_mini(out=args.out, corpus=args.corpus, bt=args.bt), mini_data(args.bt)[1]
     print(f"{result.run}: step {result.best['step']}, validation Pearson {result.best['valid_pearson']:.4f}, {result.seconds:.0f} s")
-    art = _package(result, valid, Path(args.out) / "artefact", weights=flat_weights(valid["real_label"]), name="mini", half=True, precisions=("int8",))
+    art = _package(result, valid, Path(args.out) / "artefact", weights=band_weights(valid["real_label"]), name="mini", half=True, precisions=("int8",))
     print(f"artefact: {art}")
 
 # %% ../nbs/07a_cli.ipynb #a0f61588

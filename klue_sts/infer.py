@@ -18,9 +18,9 @@ import numpy as np
 from .preprocess import clean_text
 
 # %% auto #0
-__all__ = ['MAX_CHARS', 'ArtefactError', 'model_path', 'read_info', 'fit_calibration', 'similarity', 'threshold_of',
-           'flat_weights', 'Prediction', 'cpu_limit', 'check_text', 'Scorer', 'get_scorer', 'predict', 'export_onnx',
-           'check_parity', 'package_model', 'write_info']
+__all__ = ['MAX_CHARS', 'ArtefactError', 'model_path', 'read_info', 'fit_calibration', 'similarity', 'threshold_of', 'Prediction',
+           'cpu_limit', 'check_text', 'Scorer', 'get_scorer', 'predict', 'export_onnx', 'check_parity', 'package_model',
+           'write_info']
 
 # %% ../nbs/05a_infer.ipynb #074ab385
 MAX_CHARS = 2000  # characters per sentence; the longest sentence of KLUE-STS dev has 113
@@ -54,7 +54,7 @@ def fit_calibration(
     cosines,  # cosine per held-out pair, shape (n,)
     labels,  # human ratings 0-5, shape (n,)
     bins: int = 15,  # quantile bins, at most n // 10
-    weights=None,  # per pair, shape (n,); e.g. flat_weights where the labels to come are spread evenly
+    weights=None,  # per pair, shape (n,); e.g. losses.band_weights where the labels to come are spread evenly
 ) -> dict:  # {"cosine": [...], "similarity": [...]}, both increasing
     "Monotone map from cosine to 0-5: isotonic regression over quantile-bin means (Barlow et al. 1972). Needs scikit-learn."
     from sklearn.isotonic import IsotonicRegression
@@ -79,16 +79,6 @@ def threshold_of(calibration: dict) -> float:
     "The least cosine whose calibrated similarity reaches 3.0, KLUE's border between 0 and 1."
     grid = np.linspace(-1, 1, 20001)
     return round(float(grid[np.argmax(similarity(grid, calibration) >= 3.0)]), 4)
-
-# %% ../nbs/05a_infer.ipynb #80c46b89
-def flat_weights(
-    labels,  # human ratings 0-5, shape (n,)
-    step: float = 0.5,  # width of a label band
-) -> np.ndarray:  # weights with mean 1, shape (n,)
-    "Weights that make the label histogram flat, as KLUE's dev and test are by design (Park et al. 2021)."
-    band = np.minimum(np.asarray(labels, float) // step, round(5 / step) - 1).astype(int)
-    count = np.bincount(band)
-    return len(band) / (count > 0).sum() / count[band]
 
 # %% ../nbs/05a_infer.ipynb #65e52930
 @dataclass(frozen=True)

@@ -41,9 +41,8 @@ def wilson(
 ) -> tuple:  # (low, high), 95 %
     "Wilson's score interval of a proportion (Wilson 1927)."
     if not 0 <= passed <= n or n < 1: raise ValueError(f"{passed} of {n} is no proportion; give 0 <= passed <= n and n >= 1")
-    z, p = 1.959964, passed / n
-    mid, half = p + z * z / (2 * n), z * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    return float((mid - half) / (1 + z * z / n)), float((mid + half) / (1 + z * z / n))
+    from scipy.stats import binomtest
+    return tuple(map(float, binomtest(passed, n).proportion_ci(method="wilson")))
 
 def probe(
     model=None,  # artefact folder, Scorer, callable (left, right) → scores, or None: the packaged model
