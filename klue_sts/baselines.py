@@ -7,14 +7,17 @@ __all__ = ['METRICS', 'make_variants', 'make_sets', 'Study', 'run_study', 'basel
            'baseline_table', 'baseline_intervals', 'plot_gains']
 
 # %% ../nbs/04d_baselines.ipynb #5815532d
+import hashlib
 import importlib.util
 import json
-import logging
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from tqdm import tqdm
 
 from .backtranslate import import_backtranslation
 from .data import _axes, _find_local, content_digest, load_klue_sts, split_pairs
@@ -24,7 +27,7 @@ from .metrics import _interval, _resample, f1, pearson, spearman, sts_metrics, w
 from .mini import MiniRecipe, _corpus, make_start
 from .pairing import pair_augmented
 from .preprocess import drop_duplicates
-from .train import TrainConfig, _versions
+from .train import TrainConfig, _versions, run_folder
 
 # %% ../nbs/04d_baselines.ipynb #d5953562
 def make_variants(
@@ -69,7 +72,7 @@ class Study:
     def config(self, base, steps: int, evals: int, seed: int) -> TrainConfig:
         "Settings of one run; nothing but budget and seed differs between sets."
         return TrainConfig(base=str(base), max_steps=steps, eval_steps=max(1, steps // evals), lr=self.lr, batch_size=self.batch_size, dropout=0.0, token_dropout=0.1,
-                           freeze_embeddings=True, patience=1000, precision="bf16", seed=seed)
+                           freeze_embeddings=True, patience=1000, seed=seed)
 
     def runs(self, sets: dict) -> list:  # (set, budget, seed, steps)
         "All runs, the main ones of every seed first."
@@ -88,21 +91,45 @@ def run_study(
     valid_df: pd.DataFrame,  # validation side
     dev: pd.DataFrame,  # read once per finished run
     out="runs/baselines",  # run folders; finished ones are not repeated
-    result=None,  # .json file, rewritten after every run
+    result=None,  # .json file, rewritten after every run; its runs of the same settings, data and base are not repeated either
+    fresh=False,  # True: take nothing from `result`
+    workers: int = 1,  # processes that train side by side
 ) -> dict:  # guids, sets, runs: what the tables and plots are made from
     "Train what is missing, collect everything."
-    out, runs = Path(out), []
-    for name, budget, seed, steps in study.runs(sets):
-        r = fit_pairs(study.config(base, steps, 8, seed), sets[name], valid_df, out, tests={"dev": dev})
-        scores = np.array(json.loads((r.run / "scores.json").read_text())["dev"])
-        runs.append({"set": name, "budget": budget, "seed": seed, "steps": steps, "best_step": r.best["step"], "run": r.run.name,
-                     "valid": {k.removeprefix("valid_"): round(r.best[k], 4) for k in ("valid_pearson", "valid_spearman", "valid_f1", "valid_within_source")},
-                     "dev": (10000 * scores).round().astype(int).tolist()})
-        logging.getLogger(__name__).info("%s %s seed %d: validation %.4f, %.0f s", name, budget, seed, r.best["valid_pearson"], r.seconds)
-        found = {"study": asdict(study), "train": content_digest(sets["원본"]), "valid": content_digest(valid_df), "guids": dev["guid"].tolist(),
-                 "sets": {k: {"rows": len(df), **df["origin"].value_counts().to_dict()} for k, df in sets.items()}, "runs": runs, "versions": _versions()}
-        if result: _write(found, Path(result))
-    return found
+    out, plan = Path(out), study.runs(sets)
+    found = {"study": asdict(study), "base": hashlib.sha256((Path(base) / "model.safetensors").read_bytes()).hexdigest(), "train": content_digest(sets["원본"]),
+             "valid": content_digest(valid_df), "guids": dev["guid"].tolist(), "sets": {k: {"rows": len(df), **df["origin"].value_counts().to_dict()} for k, df in sets.items()}, "versions": _versions()}
+    known = {} if fresh else _known(result, found)
+    jobs = {(name, budget, seed): (study.config(base, steps, 8, seed), name, budget, sets[name], valid_df, dev, out) for name, budget, seed, steps in plan}
+    done = {k: known[n] for k, (cfg, name, _, df, *_) in jobs.items() if (n := run_folder(cfg, df, valid_df, out).name) in known}
+    def keep(key, row):
+        done[key] = row
+        if result: _write(found | {"runs": [done[k] for k in jobs if k in done]}, Path(result))
+    with tqdm(total=len(jobs), initial=len(done), disable=None, desc="runs") as bar:
+        for key, row in _train_all({k: j for k, j in jobs.items() if k not in done}, workers): keep(key, row); bar.update()
+    return found | {"runs": [done[k] for k in jobs]}
+
+def _known(result, found: dict) -> dict:
+    "Run name → row of an earlier result with the same base and the same dev pairs."
+    if not result or not Path(result).exists(): return {}
+    old = json.loads(Path(result).read_text(encoding="utf-8"))
+    return {r["run"]: r for r in old["runs"]} if (old.get("base"), old["guids"]) == (found["base"], found["guids"]) else {}
+
+def _train_all(jobs: dict, workers: int):
+    "Yield (key, row) as runs end; in the order of `jobs` with one worker."
+    if workers == 1: yield from ((k, _train_one(*job)) for k, job in jobs.items()); return
+    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+        futures = {pool.submit(_train_one, *job): k for k, job in jobs.items()}
+        yield from ((futures[f], f.result()) for f in as_completed(futures))
+
+def _train_one(cfg: TrainConfig, name: str, budget: str, df, valid_df, dev, out: Path) -> dict:
+    "One run as a row of the result: what was trained, validation at the best step, dev scores x 10,000."
+    r = fit_pairs(cfg, df, valid_df, out, tests={"dev": dev})
+    scores = np.array(json.loads((r.run / "scores.json").read_text())["dev"])
+    return {"set": name, "budget": budget, "seed": cfg.seed, "steps": cfg.max_steps, "best_step": r.best["step"], "run": r.run.name,
+            "precision": json.loads((r.run / "summary.json").read_text())["precision"], "seconds": round(r.seconds, 1),
+            "valid": {k.removeprefix("valid_"): round(r.best[k], 4) for k in ("valid_pearson", "valid_spearman", "valid_f1", "valid_within_source")},
+            "dev": (10000 * scores).round().astype(int).tolist()}
 
 def _write(found: dict, path: Path) -> None:
     "One line per run, so that differences stay readable."
@@ -120,6 +147,7 @@ def baselines(
     study: Study = None,  # settings
     corpus=None,  # plain text for vocabulary and vectors; default: corpus/ko_text.tsv.xz beside KLUE_STS_DATA
     bt=None,  # CSV of back-translations aligned with deduplicated KLUE train; default: STS_backtranslation.csv beside KLUE_STS_DATA
+    **options,  # fresh, workers: see run_study
 ) -> dict:  # see run_study
     "The whole study, resumable: split, variants, base, every run. `klue-sts baselines` calls it."
     study, out = study or Study(), Path(out)
@@ -130,7 +158,7 @@ def baselines(
     sets = make_sets(tr, va, make_variants(tr, klue, pd.read_csv(found["bt"], encoding="utf-8-sig"), out / "eda.jsonl"))
     recipe = MiniRecipe(layers=study.layers)
     base = make_start(recipe, [*tr["sentence1"], *tr["sentence2"]], _corpus(found["corpus"], recipe.corpus_lines, recipe.seed), out / "base")
-    return run_study(study, base, sets, va, load_klue_sts("dev"), out, result)
+    return run_study(study, base, sets, va, load_klue_sts("dev"), out, result, **options)
 
 # %% ../nbs/04d_baselines.ipynb #85c63797
 def load_results(

@@ -390,15 +390,14 @@ def _add_baselines(p):
     p.add_argument("--result", default="data/results/baselines.json", help="where the results go (default: %(default)s)")
     p.add_argument("--corpus", help="plain text, source<TAB>sentence, plain or .xz; default: ko_text.tsv.xz beside KLUE_STS_DATA")
     p.add_argument("--bt", help="back-translation of KLUE train; default: STS_backtranslation.csv beside KLUE_STS_DATA")
+    p.add_argument("--workers", type=int, default=1, help="processes that train side by side (default: %(default)s)")
+    p.add_argument("--fresh", action="store_true", help="train again what --result already holds")
 
 def cmd_baselines(args) -> None:
     "Train the same encoder with and without augmentation (04d_baselines), several seeds each; resumable, an hour on one CPU core."
-    import logging
     from klue_sts.baselines import baseline_table, baselines, score_runs
     from klue_sts.data import load_klue_sts
-    logging.basicConfig(format="%(asctime)s %(message)s")
-    logging.getLogger("klue_sts.baselines").setLevel(logging.INFO)
-    found = baselines(out=args.out, result=args.result, corpus=args.corpus, bt=args.bt)
+    found = baselines(out=args.out, result=args.result, corpus=args.corpus, bt=args.bt, fresh=args.fresh, workers=args.workers)
     print(baseline_table(score_runs(found, load_klue_sts("dev")), found).to_string())
     print(f"results: {args.result}")
 

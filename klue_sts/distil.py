@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from .data import COLUMNS, DataError, check_no_crossing, label_views
-from .losses import HalfTrainer, drop_tokens, encode_ids, fit_pairs, flat_pearson, open_encoder, pad_ids, pair_ids, pooled
+from .losses import HalfTrainer, cpu_has_bf16, drop_tokens, encode_ids, fit_pairs, flat_pearson, open_encoder, pad_ids, pair_ids, pooled
 from .metrics import sts_metrics
 from .preprocess import clean_text
 from .train import TrainConfig, TrainResult, _finished, bucket_batches, run_folder
@@ -52,6 +52,11 @@ def join_ids(
     return (pad_ids([np.r_[x, y[1:]][:max_tokens] for x, y in zip(a, b)]), pad_ids([np.r_[np.zeros(len(x), int), np.ones(len(y) - 1, int)][:max_tokens] for x, y in zip(a, b)]))
 
 # %% ../nbs/04e_distil.ipynb #28a1d2e0
+def _lean(model):
+    "The module in bf16 where the CPU has it."
+    import torch
+    return model.to(torch.bfloat16) if cpu_has_bf16() else model
+
 def _cross_scores(model, a: list, b: list, tokens: int = 8192) -> np.ndarray:
     "0-1 per pair, the mean of both orders."
     import torch
@@ -119,12 +124,11 @@ def cross_scores(
     df: pd.DataFrame,  # pairs
 ) -> np.ndarray:  # 0-1 per pair
     "Scores of a trained cross-encoder, the mean of both orders."
-    import torch
     from safetensors.torch import load_file
     cfg = json.loads((Path(run) / "config.json").read_text())
     model, tokenizer = open_cross_encoder(cfg["base"])
     model.load_state_dict(load_file(Path(run) / "cross.safetensors"))
-    return _cross_scores(model.to(torch.bfloat16), *pair_ids(tokenizer, df, cfg["profile"], cfg["max_seq_length"]))
+    return _cross_scores(_lean(model), *pair_ids(tokenizer, df, cfg["profile"], cfg["max_seq_length"]))
 
 # %% ../nbs/04e_distil.ipynb #31a6e5d4
 def silver_pairs(
@@ -174,7 +178,7 @@ def measure_costs(
     sample = pd.DataFrame({"sentence1": [texts[i] for i in left], "sentence2": [texts[i] for i in right]})
     cross_scores(cross, sample.head(64))
     t0 = time.perf_counter()
-    vecs = encode_ids(st[0].model.bfloat16(), pair_ids(st.tokenizer, pd.DataFrame({"sentence1": texts, "sentence2": texts}))[0])
+    vecs = encode_ids(_lean(st[0].model), pair_ids(st.tokenizer, pd.DataFrame({"sentence1": texts, "sentence2": texts}))[0])
     t1 = time.perf_counter()
     best = max(float(np.where(np.arange(n) == np.arange(lo, min(lo + 500, n))[:, None], -1, vecs[lo:lo + 500] @ vecs.T).max()) for lo in range(0, n, 500))
     t2 = time.perf_counter()
@@ -197,7 +201,7 @@ def run_distillation(
 ) -> list:  # one dict per model and seed: model, seed, rows, pearson, within_source, flat
     "Bi-encoder, two cross-encoders, silver labels by the better one, and bi-encoders taught with them, all on equal steps."
     out, rows = Path(out), []
-    common = {"batch_size": 32, "lr": 1e-3, "dropout": 0.0, "token_dropout": 0.1, "freeze_embeddings": True, "precision": "bf16", "patience": 1000, "max_steps": steps, "eval_steps": max(1, steps // 6)} | settings
+    common = {"batch_size": 32, "lr": 1e-3, "dropout": 0.0, "token_dropout": 0.1, "freeze_embeddings": True, "patience": 1000, "max_steps": steps, "eval_steps": max(1, steps // 6)} | settings
     def note(model, seed, n, pred, seconds):
         m = sts_metrics(5 * np.asarray(pred), valid_df["real_label"], valid_df["source"])
         rows.append({"model": model, "seed": seed, "rows": n, **{k: round(m[k], 4) for k in ("pearson", "spearman", "within_source")}, "flat": round(flat_pearson(pred, valid_df["real_label"]), 4), "seconds": round(seconds, 1)})
