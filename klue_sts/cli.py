@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['load_named', 'cmd_data', 'cmd_train', 'cmd_sweep', 'cmd_eval', 'cmd_predict', 'cmd_serve', 'cmd_mini', 'cmd_augment',
-           'cmd_translator', 'cmd_run', 'cmd_baselines', 'build_parser', 'main']
+           'cmd_translator', 'cmd_run', 'cmd_baselines', 'cmd_ablate', 'build_parser', 'main']
 
 # %% ../nbs/07a_cli.ipynb #3dadd049
 import argparse
@@ -187,12 +187,27 @@ def _add_mini(p):
     p.add_argument("--out", default="runs/mini", help="working folder; finished stages are kept there (default: %(default)s)")
     p.add_argument("--corpus", help="plain text, source<TAB>sentence, plain or .xz; default: ko_text.tsv.xz beside KLUE_STS_DATA")
     p.add_argument("--bt", help="back-translation of KLUE train; default: STS_backtranslation.csv beside KLUE_STS_DATA")
+    p.add_argument("--pretrain", type=float, metavar="MINUTES", help="learn from masked words for so long before the scores (04f_pretrain); default: not at all")
+    p.add_argument("--contrast", action="store_true", help="with --pretrain: a contrastive stage on paraphrases after it")
+    p.add_argument("--gpu", action="store_true", help="with --pretrain: 10 layers of 320 on a GPU instead of 3 of 256 on a CPU core")
+    p.add_argument("--device", help="with --pretrain: cpu or cuda; default: cuda with --gpu")
+    p.add_argument("--stop-after", choices=("masked", "contrast"), help="with --pretrain: end with that stage, before the scores")
+
+def _pretrained(args):
+    "The recipe of 04f_pretrain; a TrainResult, or the folder of the stage it was stopped after."
+    from klue_sts.pretrain import PretrainConfig, PretrainRecipe, make_pretrained
+    recipe = PretrainRecipe.gpu(args.pretrain, args.device or "cuda") if args.gpu else PretrainRecipe(pretrain=PretrainConfig(max_minutes=args.pretrain, device=args.device or "cpu"))
+    if args.contrast or args.stop_after == "contrast": recipe.contrast = {"device": recipe.pretrain.device}
+    return make_pretrained(args.out, recipe, args.corpus, args.bt, args.stop_after)
 
 def cmd_mini(args) -> None:
     "Make the packaged model from scratch (04a_mini) and bundle it in OUT/artefact; resumable."
     from klue_sts.losses import band_weights
     from klue_sts.mini import make_mini, mini_data
-    result, valid = make_mini(out=args.out, corpus=args.corpus, bt=args.bt), mini_data(args.bt)[1]
+    if args.pretrain is None and (args.contrast or args.gpu or args.device or args.stop_after): raise ValueError("--contrast, --gpu, --device and --stop-after belong to --pretrain MINUTES; add it")
+    result = _pretrained(args) if args.pretrain is not None else make_mini(out=args.out, corpus=args.corpus, bt=args.bt)
+    if args.stop_after: print(f"encoder: {result}"); return
+    valid = mini_data(args.bt)[1]
     print(f"{result.run}: step {result.best['step']}, validation Pearson {result.best['valid_pearson']:.4f}, {result.seconds:.0f} s")
     art = _package(result, valid, Path(args.out) / "artefact", weights=band_weights(valid["real_label"]), name="mini", half=True, precisions=("int8",))
     print(f"artefact: {art}")
@@ -402,9 +417,27 @@ def cmd_baselines(args) -> None:
     print(f"results: {args.result}")
 
 # %% ../nbs/07a_cli.ipynb #eaa76f7b
+def _add_ablate(p):
+    p.add_argument("--out", default="runs/ablation", help="working folder; every finished piece is kept there (default: %(default)s)")
+    p.add_argument("--result", default="data/results/mini.json", help="where the results go (default: %(default)s)")
+    p.add_argument("--steps", type=int, help="steps of 32 pairs per run (default: one pass over the recipe's data)")
+    p.add_argument("--minutes", type=float, help="of masked-word pre-training (default: 30)")
+    p.add_argument("--workers", type=int, default=1, help="processes that train side by side (default: %(default)s)")
+    p.add_argument("--fresh", action="store_true", help="train again what --result already holds")
+
+def cmd_ablate(args) -> None:
+    "Leave out or add one ingredient of the packaged model at a time (04g_ablation); resumable, hours on one CPU core."
+    from klue_sts.ablation import Ablation, ablate
+    from klue_sts.baselines import baseline_table, score_runs
+    from klue_sts.data import load_klue_sts
+    study = Ablation(**{k: v for k in ("steps", "minutes") if (v := getattr(args, k)) is not None})
+    found = ablate(args.out, args.result, study, fresh=args.fresh, workers=args.workers)
+    print(baseline_table(score_runs(found, load_klue_sts("dev")), found).to_string())
+    print(f"results: {args.result}")
+
 _COMMANDS = {
     "data": (_add_data, cmd_data), "train": (_add_train, cmd_train), "sweep": (_add_sweep, cmd_sweep), "eval": (_add_eval, cmd_eval), "predict": (_add_predict, cmd_predict),
-    "serve": (_add_serve, cmd_serve), "run": (_add_run, cmd_run), "mini": (_add_mini, cmd_mini), "baselines": (_add_baselines, cmd_baselines), "augment": (_add_augment, cmd_augment), "translator": (_add_translator, cmd_translator),
+    "serve": (_add_serve, cmd_serve), "run": (_add_run, cmd_run), "mini": (_add_mini, cmd_mini), "baselines": (_add_baselines, cmd_baselines), "ablate": (_add_ablate, cmd_ablate), "augment": (_add_augment, cmd_augment), "translator": (_add_translator, cmd_translator),
 }
 
 def build_parser(

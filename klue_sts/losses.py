@@ -96,17 +96,23 @@ class HalfTrainer:
     "AdamW on fp32 master weights, forward and backward on a bf16 copy (Micikevicius et al. 2018)."
     def __init__(self,
         model,  # torch module in float32; updated in place
-        cfg: TrainConfig,  # lr, weight_decay, warmup, max_grad_norm, layer_decay; precision "auto": bf16 where the CPU has it, else the copy is fp32 too
+        cfg: TrainConfig,  # lr, weight_decay, warmup, max_grad_norm, layer_decay; precision "auto": bf16 where the device has it, else the copy is fp32 too
+        device: str = "cpu",  # or "cuda"
+        vector_lr: float = 1.0,  # factor on lr for the word vectors; 0 leaves them as they are
     ):
         import torch
-        half = cfg.precision == "bf16" or (cfg.precision == "auto" and cpu_has_bf16())
-        if half and not cpu_has_bf16(): logging.getLogger(__name__).warning("precision='bf16' is emulated on this CPU and slow; 'auto' would take fp32")
+        has_bf16 = cpu_has_bf16() if device == "cpu" else torch.cuda.is_bf16_supported()
+        half = cfg.precision == "bf16" or (cfg.precision == "auto" and has_bf16)
+        if half and not has_bf16: logging.getLogger(__name__).warning("precision='bf16' is emulated on this device and slow; 'auto' would take fp32")
         self.model, self.cfg = model, cfg
-        self.live = copy.deepcopy(model).to(torch.bfloat16 if half else torch.float32).train()
+        for name, p in model.named_parameters():
+            if vector_lr == 0 and "word_embeddings" in name: p.requires_grad_(False)
+        self.live = copy.deepcopy(model).to(device, torch.bfloat16 if half else torch.float32).train()
+        model.to(device)
         named, groups = list(model.named_parameters()), {}
         top = max((_depth(n) for n, _ in named), default=0)
         for (name, p), q in zip(named, self.live.parameters()):
-            key = cfg.layer_decay ** (top - _depth(name)), cfg.weight_decay if p.ndim > 1 and "embeddings" not in name else 0.0
+            key = cfg.layer_decay ** (top - _depth(name)) * (vector_lr if "word_embeddings" in name else 1.0), cfg.weight_decay if p.ndim > 1 and "embeddings" not in name else 0.0
             if p.requires_grad: groups.setdefault(key, []).append((p, q))
         self.factors, self.pairs = [f for f, _ in groups], [pq for g in groups.values() for pq in g]
         self.opt = torch.optim.AdamW([{"params": [p for p, _ in g], "weight_decay": wd} for (_, wd), g in groups.items()], lr=cfg.lr, fused=True)
@@ -321,10 +327,11 @@ def measure_speed(
     out,  # folder for the runs
     steps: tuple = (10, 40),  # the difference of two lengths leaves the start and the evaluation out
 ) -> dict:  # name → milliseconds per step
-    "One step of 32 pairs through `train` and through `fit_pairs`, in both precisions, bucketed and not."
+    "One step of 32 pairs through `train` and through `fit_pairs`, in both precisions (fp32 alone where the CPU emulates bf16), bucketed and not."
     common = {"base": str(base), "batch_size": 32, "lr": 1e-3, "dropout": 0.0, "token_dropout": 0.1, "freeze_embeddings": True}
-    cases = {"train, fp32": (train, {"precision": "fp32"}), "train, bf16": (train, {"precision": "bf16"}), "fit_pairs, fp32": (fit_pairs, {"precision": "fp32"}),
-             "fit_pairs, bf16": (fit_pairs, {"precision": "bf16"}), "fit_pairs, bf16, 길이별 배치 없음": (fit_pairs, {"precision": "bf16", "bucket": False})}
+    kinds = ("fp32", "bf16") if cpu_has_bf16() else ("fp32",)
+    cases = {f"{fit.__name__}, {p}": (fit, {"precision": p}) for fit in (train, fit_pairs) for p in kinds}
+    cases[f"fit_pairs, {kinds[-1]}, 길이별 배치 없음"] = (fit_pairs, {"precision": kinds[-1], "bucket": False})
     found = {}
     for name, (fit, change) in cases.items():
         seconds = [fit(TrainConfig(**common, **change, max_steps=n, eval_steps=n), train_df, valid_df.head(50), Path(out) / fit.__name__).seconds for n in steps]

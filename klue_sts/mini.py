@@ -141,20 +141,21 @@ def new_encoder(
     layers: int = 3,  # transformer layers
     heads: int = 4,  # attention heads; must divide the width
     seed: int = 42,  # of the layers' random start
+    width: int = None,  # of the encoder; dimensions beyond those of `vectors` start random; default: as many as `vectors` has
 ) -> Path:  # the folder, a sentence-transformers model with mean pooling
     "A small BERT (Devlin et al. 2019) whose word vectors start from `vectors`."
     import torch
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
     from transformers import BertConfig, BertModel
-    width = vectors.shape[1]
-    if width % heads: raise ValueError(f"width {width} is not divisible by {heads} heads")
+    known, width = vectors.shape[1], width or vectors.shape[1]
+    if width % heads or width < known: raise ValueError(f"width {width} is not divisible by {heads} heads, or below the {known} dimensions of the vectors")
     torch.manual_seed(seed)
     cfg = BertConfig(vocab_size=len(tokenizer), hidden_size=width, num_hidden_layers=layers, num_attention_heads=heads, intermediate_size=4 * width,
                      max_position_embeddings=tokenizer.model_max_length, type_vocab_size=1, pad_token_id=0)
     bert = BertModel(cfg, add_pooling_layer=False)
     start = torch.randn(len(tokenizer), width) / width ** 0.5
-    start[torch.tensor(count > 0)] = torch.tensor(vectors[count > 0], dtype=torch.float32)
+    start[torch.tensor(count > 0), :known] = torch.tensor(vectors[count > 0], dtype=torch.float32)
     start[0] = 0
     with torch.no_grad(): bert.embeddings.word_embeddings.weight.copy_(start)
     out = Path(out); bert.save_pretrained(out / "bert"); tokenizer.save_pretrained(out / "bert")
@@ -200,6 +201,7 @@ class MiniRecipe:
     train_weight: int = 5  # how many times a training sentence counts in the vocabulary
     layers: int = 3
     heads: int = 4
+    width: int = 256
     seed: int = 42
 
     def config(self, start: Path) -> TrainConfig:
@@ -207,12 +209,15 @@ class MiniRecipe:
         return TrainConfig(base=str(start), epochs=7, batch_size=32, lr=5e-4, dropout=0.2, token_dropout=0.1, freeze_embeddings=True,
                            evals_per_epoch=4, patience=10, max_seq_length=128, seed=self.seed)
 
-def _corpus(path, lines: int, seed: int) -> list:
-    "A seeded sample of a `source<TAB>sentence` file (plain or .xz)."
+def _corpus_lines(path) -> list:
+    "Lines of a `source<TAB>sentence` file (plain or .xz)."
     import lzma
     path = Path(path)
-    with (lzma.open(path, "rt", encoding="utf-8") if path.suffix == ".xz" else path.open(encoding="utf-8")) as f:
-        texts = [line.rstrip("\n").split("\t")[-1] for line in f]
+    with (lzma.open(path, "rt", encoding="utf-8") if path.suffix == ".xz" else path.open(encoding="utf-8")) as f: return [line.rstrip("\n") for line in f]
+
+def _corpus(path, lines: int, seed: int) -> list:
+    "A seeded sample of its sentences."
+    texts = [line.split("\t")[-1] for line in _corpus_lines(path)]
     keep = np.random.default_rng(seed).permutation(len(texts))[:lines]
     return [texts[i] for i in keep]
 
@@ -240,7 +245,7 @@ def make_start(
     ids = [i for i, _ in Counter(i for m in found for i in m[:, 2].tolist()).most_common()]
     known, vectors, _ = morpheme_vectors(kiwi, ids); log.info("recovered %d morpheme vectors", len(known))
     pieces, count = piece_vectors(tokenizer, every, found, known, vectors); log.info("%d of %d pieces have a vector", (count > 0).sum(), len(count))
-    return new_encoder(tokenizer, pieces, count, out, recipe.layers, recipe.heads, recipe.seed)
+    return new_encoder(tokenizer, pieces, count, out, recipe.layers, recipe.heads, recipe.seed, recipe.width)
 
 def make_mini(
     out="runs/mini",  # working folder; every finished stage is kept there and not repeated
