@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['load_named', 'cmd_data', 'cmd_train', 'cmd_sweep', 'cmd_eval', 'cmd_predict', 'cmd_serve', 'cmd_mini', 'cmd_augment',
-           'cmd_translator', 'cmd_run', 'cmd_baselines', 'cmd_ablate', 'build_parser', 'main']
+           'cmd_translator', 'cmd_run', 'cmd_baselines', 'cmd_static', 'cmd_ablate', 'build_parser', 'main']
 
 # %% ../nbs/07a_cli.ipynb #3dadd049
 import argparse
@@ -417,6 +417,16 @@ def cmd_baselines(args) -> None:
     print(f"results: {args.result}")
 
 # %% ../nbs/07a_cli.ipynb #eaa76f7b
+def _add_static(p):
+    p.add_argument("--out", default="runs/static", help="artefact folder to write (default: %(default)s)")
+    p.add_argument("--teacher", help="artefact folder; default: the packaged model")
+    p.add_argument("--corpus", help="plain text, source<TAB>sentence, plain or .xz; default: ko_text.tsv.xz beside KLUE_STS_DATA")
+
+def cmd_static(args) -> None:
+    "Distil an artefact into a lookup table, the fastest model (05d_static); minutes on one CPU core."
+    from klue_sts.static import make_static
+    print(f"artefact: {make_static(args.out, args.teacher, args.corpus)}")
+
 def _add_ablate(p):
     p.add_argument("--out", default="runs/ablation", help="working folder; every finished piece is kept there (default: %(default)s)")
     p.add_argument("--result", default="data/results/mini.json", help="where the results go (default: %(default)s)")
@@ -437,7 +447,7 @@ def cmd_ablate(args) -> None:
 
 _COMMANDS = {
     "data": (_add_data, cmd_data), "train": (_add_train, cmd_train), "sweep": (_add_sweep, cmd_sweep), "eval": (_add_eval, cmd_eval), "predict": (_add_predict, cmd_predict),
-    "serve": (_add_serve, cmd_serve), "run": (_add_run, cmd_run), "mini": (_add_mini, cmd_mini), "baselines": (_add_baselines, cmd_baselines), "ablate": (_add_ablate, cmd_ablate), "augment": (_add_augment, cmd_augment), "translator": (_add_translator, cmd_translator),
+    "serve": (_add_serve, cmd_serve), "run": (_add_run, cmd_run), "mini": (_add_mini, cmd_mini), "static": (_add_static, cmd_static), "baselines": (_add_baselines, cmd_baselines), "ablate": (_add_ablate, cmd_ablate), "augment": (_add_augment, cmd_augment), "translator": (_add_translator, cmd_translator),
 }
 
 def build_parser(

@@ -29,11 +29,11 @@ class ArtefactError(ValueError):
     "A model folder that cannot be used; the message says what is missing and how to mend it."
 
 def model_path(
-    model=None,  # a folder; "mini" or None: KLUE_STS_MODEL if set, else the packaged model
+    model=None,  # a folder, or "mini" or "static" for the packaged models; None: KLUE_STS_MODEL if set, else "mini"
 ) -> Path:  # the artefact folder
     "Where the model lies; raises `ArtefactError` with the remedy."
     named = model or os.environ.get("KLUE_STS_MODEL") or "mini"
-    path = Path(__file__).resolve().parent / "models" / "mini" if str(named) == "mini" else Path(named)
+    path = Path(__file__).resolve().parent / "models" / str(named) if str(named) in ("mini", "static") else Path(named)
     if not (path / "klue_sts.json").is_file():
         hint = "it is a plain model folder: package it with klue_sts.infer.package_model" if (path / "modules.json").is_file() else "give an artefact folder (with klue_sts.json), or 'mini'"
         raise ArtefactError(f"no artefact at {str(named)!r}; {hint}")
