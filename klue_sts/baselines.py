@@ -114,9 +114,14 @@ def _known(result, head: dict) -> dict:
 def _train_all(todo: dict, workers: int):
     "Yield (key, row) as runs end; in the order of `todo` with one worker."
     if workers == 1: yield from ((k, _train_one(*job)) for k, job in todo.items()); return
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), initializer=_quiet) as pool:
         futures = {pool.submit(_train_one, *job): k for k, job in todo.items()}
         yield from ((futures[f], f.result()) for f in as_completed(futures))
+
+def _quiet() -> None:
+    "One bar for all runs is enough: none for loading weights."
+    import transformers
+    transformers.utils.logging.disable_progress_bar()
 
 def _train_one(key: tuple, cfg: TrainConfig, df, valid_df, dev, out: Path, keep: bool) -> dict:
     "One run as a row of the result: what was trained, validation at the best step, dev scores x 10,000."
@@ -184,7 +189,7 @@ def load_results(
 ) -> dict:  # guids, sets, runs, study
     "The stored results of the study."
     path = Path(path) if path else Path(importlib.util.find_spec("klue_sts").origin).resolve().parent.parent / "data" / "results" / "baselines.json"
-    if not path.exists(): raise FileNotFoundError(f"no {path.name}; run `klue-sts baselines` (an hour on one CPU core), or name the file it wrote")
+    if not path.exists(): raise FileNotFoundError(f"no {path.name}; run `klue-sts baselines` (one to three hours of a CPU core), or name the file it wrote")
     return json.loads(path.read_text(encoding="utf-8"))
 
 def score_runs(

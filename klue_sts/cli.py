@@ -409,7 +409,7 @@ def _add_baselines(p):
     p.add_argument("--fresh", action="store_true", help="train again what --result already holds")
 
 def cmd_baselines(args) -> None:
-    "Train the same encoder with and without augmentation (04d_baselines), several seeds each; resumable, an hour on one CPU core."
+    "Train the same encoder with and without augmentation (04d_baselines), several seeds each; resumable, one to three hours of a CPU core."
     from klue_sts.baselines import baseline_table, baselines, score_runs
     from klue_sts.data import load_klue_sts
     found = baselines(out=args.out, result=args.result, corpus=args.corpus, bt=args.bt, fresh=args.fresh, workers=args.workers)
