@@ -205,6 +205,7 @@ def pretrain(
                 if run.progress() >= 1: break
                 run.step(batch)
                 bar.update(min(bar.total, round(60 * run.minutes())) - bar.n)
+    if run.losses: run.note()
     run.save(out / "model")
     shutil.rmtree(out / "checkpoint", ignore_errors=True)
     return out / "model"
