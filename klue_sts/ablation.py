@@ -17,8 +17,7 @@ from .data import _find_local, content_digest, load_klue_sts
 from .distil import silver_frame, silver_pairs
 from .losses import encoder_cosines, open_encoder, pair_ids
 from .mini import MiniRecipe, _corpus, make_start, mini_data, new_encoder
-from .preprocess import clean_text
-from .pretrain import PretrainConfig, _sources, contrast, load_nli, pack_texts, paraphrase_triples, pretrain
+from .pretrain import PretrainConfig, _pack_corpus, contrast, load_nli, paraphrase_triples, pretrain
 from .train import TrainConfig, _versions
 
 # %% ../nbs/04g_ablation.ipynb #9a067dd3
@@ -62,7 +61,7 @@ def make_starts(
     study: Ablation,  # minutes and layers
 ) -> dict:  # name → encoder folder
     "The untrained or pre-trained encoders that the rows start from."
-    out, own, made = Path(out), [*train_df["sentence1"], *train_df["sentence2"]], {}
+    out, own, made = Path(out) / f"{study.layers}-layers", [*train_df["sentence1"], *train_df["sentence2"]], {}
     lines = MiniRecipe().corpus_lines
     sizes = {"kiwi": 16000, "8k": 8000, "24k": 24000, "32k": 32000}
     needed = {"kiwi", *names}
@@ -73,11 +72,9 @@ def make_starts(
         vectors = np.zeros((len(st.tokenizer), st.get_embedding_dimension()))
         made["random"] = new_encoder(st.tokenizer, vectors, np.zeros(len(vectors)), out / "random", study.layers)
     if needed & {"masked", "masked contrast"}:
-        file = out / "packed.npz"
-        texts = {} if file.exists() else _sources(corpus) | {"own": sorted({clean_text(t) for t in own})}
-        made["masked"] = pretrain(made["kiwi"], pack_texts(st.tokenizer, texts, file), out / "masked", PretrainConfig(max_minutes=study.minutes))
-    for name, start in {"contrast": "kiwi", "masked contrast": "masked"}.items():
-        if name in needed: made[name] = contrast(made[start], paraphrase_triples(train_df, load_nli()), out / name)
+        made["masked"] = pretrain(made["kiwi"], _pack_corpus(st.tokenizer, corpus, own, out / "packed.npz"), out / f"masked-{study.minutes:g}", PretrainConfig(max_minutes=study.minutes))
+    for name, start, folder in (("contrast", "kiwi", "contrast"), ("masked contrast", "masked", f"masked-{study.minutes:g}-contrast")):
+        if name in needed: made[name] = contrast(made[start], paraphrase_triples(train_df, load_nli()), out / folder)
     return made
 
 # %% ../nbs/04g_ablation.ipynb #a166c173

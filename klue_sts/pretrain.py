@@ -292,6 +292,11 @@ def _sources(path) -> dict:
         if text := clean_text(text): found.setdefault(name, []).append(text)
     return found
 
+def _pack_corpus(tokenizer, corpus, own: list, file: Path) -> dict:
+    "A corpus file and the training sentences, packed once."
+    texts = {} if file.exists() else _sources(corpus) | {"own": sorted({clean_text(t) for t in own})}
+    return pack_texts(tokenizer, texts, file)
+
 def make_pretrained(
     out="runs/pretrained",  # working folder; every finished stage is kept there and not repeated
     recipe: PretrainRecipe = None,  # settings
@@ -306,8 +311,7 @@ def make_pretrained(
     tr, va = mini_data(bt, recipe.seed)
     own = [*tr["sentence1"], *tr["sentence2"]]
     start = make_start(recipe, own, _corpus(corpus, recipe.corpus_lines, recipe.seed), out)
-    texts = {} if (out / "packed.npz").exists() else _sources(corpus) | {"own": sorted({clean_text(t) for t in own})}
-    base = pretrain(start, pack_texts(open_encoder(start).tokenizer, texts, out / "packed.npz"), out / "masked", recipe.pretrain)
+    base = pretrain(start, _pack_corpus(open_encoder(start).tokenizer, corpus, own, out / "packed.npz"), out / "masked", recipe.pretrain)
     if stop_after == "masked": return base
     if recipe.contrast is not None: base = contrast(base, paraphrase_triples(tr, load_nli()), out / "contrast", **recipe.contrast)
     return base if stop_after else train(recipe.config(base), tr, va, out=out)

@@ -72,7 +72,7 @@ def package_static(
 
 # %% ../nbs/05d_static.ipynb #583348c1
 def make_static(
-    out="runs/static",  # artefact folder to write; the teacher's vectors are kept beside it
+    out="runs/static",  # artefact folder to write
     teacher=None,  # artefact folder; default: the packaged model
     corpus=None,  # plain text, source<TAB>sentence, plain or .xz; default: corpus/ko_text.tsv.xz beside KLUE_STS_DATA
     lines: int = 15_000,  # of it, beside the training sentences
