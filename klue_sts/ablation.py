@@ -16,14 +16,14 @@ from .baselines import run_jobs, weights_digest
 from .data import _find_local, content_digest, load_klue_sts
 from .distil import silver_frame, silver_pairs
 from .losses import encoder_cosines, open_encoder, pair_ids
-from .mini import MiniRecipe, _corpus, make_start, mini_data, new_encoder
+from .mini import MiniRecipe, _corpus, borrow_vectors, make_start, mini_data, new_encoder
 from .pretrain import PretrainConfig, _pack_corpus, contrast, load_nli, paraphrase_triples, pretrain
 from .train import TrainConfig, _versions
 
 # %% ../nbs/04g_ablation.ipynb #9a067dd3
 ROWS = {  # name → (start, data, changes to the settings)
     "기준": ("kiwi", "all", {}),
-    "Kiwi 벡터 없이": ("random", "all", {"freeze_embeddings": False}), "벡터를 얼리지 않음": ("kiwi", "all", {"freeze_embeddings": False}),
+    "말뭉치 벡터를 이음": ("joined", "all", {}), "Kiwi 벡터 없이": ("random", "all", {"freeze_embeddings": False}), "벡터를 얼리지 않음": ("kiwi", "all", {"freeze_embeddings": False}),
     "드롭아웃 없음": ("kiwi", "all", {"dropout": 0.0, "token_dropout": 0.0}), "CoSENT": ("kiwi", "all", {"loss": "cosent"}),
     "역번역 없음": ("kiwi", "no bt", {}), "KorSTS 없음": ("kiwi", "no korsts", {}),
     "어휘 8천": ("8k", "all", {}), "어휘 2만4천": ("24k", "all", {}), "어휘 3만2천": ("32k", "all", {}),
@@ -63,10 +63,12 @@ def make_starts(
     "The untrained or pre-trained encoders that the rows start from."
     out, own, made = Path(out) / f"{study.layers}-layers", [*train_df["sentence1"], *train_df["sentence2"]], {}
     lines = MiniRecipe().corpus_lines
-    sizes = {"kiwi": 16000, "8k": 8000, "24k": 24000, "32k": 32000}
+    sizes = {"kiwi": 16000, "joined": 16000, "8k": 8000, "24k": 24000, "32k": 32000}
     needed = {"kiwi", *names}
-    for name, size in sizes.items():
-        if name in needed: made[name] = make_start(MiniRecipe(vocab_size=size, layers=study.layers), own, _corpus(corpus, lines, 42), out / name)
+    sizes = {name: size for name, size in sizes.items() if name in needed}
+    borrowed = None if all((out / name / "start" / "modules.json").exists() for name in sizes) else borrow_vectors(own, _corpus(corpus, lines, 42))
+    plain = _corpus(corpus, None, 42) if borrowed and "joined" in sizes else None
+    for name, size in sizes.items(): made[name] = make_start(MiniRecipe(vocab_size=size, layers=study.layers, corpus_vectors=name == "joined"), own, [], out / name, borrowed, plain)
     st = open_encoder(made["kiwi"])
     if "random" in needed:
         vectors = np.zeros((len(st.tokenizer), st.get_embedding_dimension()))

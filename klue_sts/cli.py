@@ -187,6 +187,7 @@ def _add_mini(p):
     p.add_argument("--out", default="runs/mini", help="working folder; finished stages are kept there (default: %(default)s)")
     p.add_argument("--corpus", help="plain text, source<TAB>sentence, plain or .xz; default: ko_text.tsv.xz beside KLUE_STS_DATA")
     p.add_argument("--bt", help="back-translation of KLUE train; default: STS_backtranslation.csv beside KLUE_STS_DATA")
+    p.add_argument("--fast", action="store_true", help="train in the thin loop of 04c_losses: faster, but an interrupted training begins anew")
     p.add_argument("--pretrain", type=float, metavar="MINUTES", help="learn from masked words for so long before the scores (04f_pretrain); default: not at all")
     p.add_argument("--contrast", action="store_true", help="with --pretrain: a contrastive stage on paraphrases after it")
     p.add_argument("--gpu", action="store_true", help="with --pretrain: 10 layers of 320 on a GPU instead of 3 of 256 on a CPU core")
@@ -202,10 +203,13 @@ def _pretrained(args):
 
 def cmd_mini(args) -> None:
     "Make the packaged model from scratch (04a_mini) and bundle it in OUT/artefact; resumable."
-    from klue_sts.losses import band_weights
+    from functools import partial
+    from klue_sts.losses import band_weights, fit_pairs
     from klue_sts.mini import make_mini, mini_data
+    from klue_sts.train import train
     if args.pretrain is None and (args.contrast or args.gpu or args.device or args.stop_after): raise ValueError("--contrast, --gpu, --device and --stop-after belong to --pretrain MINUTES; add it")
-    result = _pretrained(args) if args.pretrain is not None else make_mini(out=args.out, corpus=args.corpus, bt=args.bt)
+    if args.pretrain is not None and args.fast: raise ValueError("--fast is for the recipe without --pretrain; leave one of them out")
+    result = _pretrained(args) if args.pretrain is not None else make_mini(out=args.out, corpus=args.corpus, bt=args.bt, loop=partial(fit_pairs, keep=True) if args.fast else train)
     if args.stop_after: print(f"encoder: {result}"); return
     valid = mini_data(args.bt)[1]
     print(f"{result.run}: step {result.best['step']}, validation Pearson {result.best['valid_pearson']:.4f}, {result.seconds:.0f} s")
@@ -432,16 +436,19 @@ def _add_ablate(p):
     p.add_argument("--result", default="data/results/mini.json", help="where the results go (default: %(default)s)")
     p.add_argument("--steps", type=int, help="steps of 32 pairs per run (default: one pass over the recipe's data)")
     p.add_argument("--minutes", type=float, help="of masked-word pre-training (default: 30)")
+    p.add_argument("--seeds", type=int, help="of every row but the first, which has three (default: 2)")
+    p.add_argument("--rows", nargs="+", metavar="NAME", help="only these rows, the first of them is compared with (default: all)")
     p.add_argument("--workers", type=int, default=1, help="processes that train side by side (default: %(default)s)")
     p.add_argument("--fresh", action="store_true", help="train again what --result already holds")
 
 def cmd_ablate(args) -> None:
     "Leave out or add one ingredient of the packaged model at a time (04g_ablation); resumable, hours on one CPU core."
-    from klue_sts.ablation import Ablation, ablate
+    from klue_sts.ablation import ROWS, Ablation, ablate
     from klue_sts.baselines import baseline_table, score_runs
     from klue_sts.data import load_klue_sts
-    study = Ablation(**{k: v for k in ("steps", "minutes") if (v := getattr(args, k)) is not None})
-    found = ablate(args.out, args.result, study, fresh=args.fresh, workers=args.workers)
+    if odd := [name for name in args.rows or [] if name not in ROWS]: raise ValueError(f"--rows {odd[0]!r} is not a row; use {', '.join(ROWS)}")
+    study = Ablation(**{k: v for k in ("steps", "minutes", "seeds") if (v := getattr(args, k)) is not None})
+    found = ablate(args.out, args.result, study, {k: ROWS[k] for k in args.rows or ROWS}, fresh=args.fresh, workers=args.workers)
     print(baseline_table(score_runs(found, load_klue_sts("dev")), found).to_string())
     print(f"results: {args.result}")
 

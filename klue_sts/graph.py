@@ -87,10 +87,11 @@ def _layer(g: _Graph, x: str, get, config, keep: str, int8: bool) -> str:
     wide = g.op("BiasGelu", _linear(g, x, [get("intermediate.dense.weight")], int8), g.const(get("intermediate.dense.bias")), domain=_MS)
     return join(wide, "output.dense", "output.LayerNorm")
 
-def _pool(g: _Graph, x: str) -> str:
-    "Mean over the sentence's own tokens, then unit length: the count cancels, so a sum will do."
+def _pool(g: _Graph, x: str, turn=None) -> str:
+    "Mean over the sentence's own tokens, turned where a matrix is given, then unit length: the count cancels, so a sum will do."
     row = g.op("Unsqueeze", g.op("Cast", "attention_mask", to=1), g.const(np.array([1])))
     total = g.op("Squeeze", g.op("MatMul", row, x), g.const(np.array([1])))
+    if turn is not None: total = g.op("MatMul", total, g.const(turn))
     length = g.op("ReduceL2", total, g.const(np.array([-1])), keepdims=1)
     return g.op("Div", total, g.op("Max", length, g.const(np.float32(1e-9))))
 
@@ -108,6 +109,7 @@ def why_not(
 def encoder_graph(
     encoder,  # a transformers BertModel, RobertaModel or XLMRobertaModel
     precision: str = "fp32",  # "fp32" or "int8"
+    turn: np.ndarray = None,  # (width, dim), float32: applied to the mean vector, see infer.sort_dimensions
 ):  # onnx.ModelProto: input_ids, attention_mask (batch, tokens) → unit vectors (batch, dim)
     "The whole sentence encoder (mean pooling, unit length) as one ONNX graph."
     config = encoder.config
@@ -118,7 +120,7 @@ def encoder_graph(
     x, keep = _embed(g, state.__getitem__, config, int8), g.op("Cast", "attention_mask", to=6)
     for i in range(config.num_hidden_layers):
         x = _layer(g, x, lambda name: state[f"encoder.layer.{i}.{name}"], config, keep, int8)
-    return g.model(_pool(g, x), config.hidden_size)
+    return g.model(_pool(g, x, turn), config.hidden_size if turn is None else turn.shape[1])
 
 # %% ../nbs/04b_graph.ipynb #a169976c
 def static_graph(

@@ -18,9 +18,9 @@ import numpy as np
 from .preprocess import clean_text
 
 # %% auto #0
-__all__ = ['MAX_CHARS', 'ArtefactError', 'model_path', 'read_info', 'fit_calibration', 'similarity', 'threshold_of', 'Prediction',
-           'cpu_limit', 'check_text', 'Scorer', 'get_scorer', 'predict', 'export_onnx', 'check_parity', 'package_model',
-           'write_info']
+__all__ = ['MAX_CHARS', 'ArtefactError', 'model_path', 'read_info', 'fit_calibration', 'similarity', 'shorten', 'threshold_of',
+           'Prediction', 'cpu_limit', 'check_text', 'Scorer', 'get_scorer', 'predict', 'export_onnx', 'check_parity',
+           'sort_dimensions', 'package_model', 'write_info']
 
 # %% ../nbs/05a_infer.ipynb #074ab385
 MAX_CHARS = 2000  # characters per sentence; the longest sentence of KLUE-STS dev has 113
@@ -74,6 +74,18 @@ def similarity(
 ) -> np.ndarray:  # 0-5, shape (n,)
     "Calibrated similarity: linear between the knots."
     return np.interp(cosines, calibration["cosine"], calibration["similarity"])
+
+def shorten(
+    vectors: np.ndarray,  # unit vectors of an artefact, shape (..., dim)
+    dim: int,  # size asked for; None or 0: all of it
+    info: dict,  # the artefact's klue_sts.json; "dims" lists the sizes its vectors were sorted for
+) -> np.ndarray:  # unit vectors, shape (..., dim)
+    "The first `dim` numbers, of unit length again. Raises `ValueError` naming the sizes there are."
+    sizes = [info["dim"], *info.get("dims", [])]
+    if dim and dim not in sizes: raise ValueError(f"this model's vectors have {' or '.join(map(str, sizes))} dimensions, not {dim}")
+    if not dim or dim == info["dim"]: return vectors
+    cut = vectors[..., :dim]
+    return cut / np.maximum(np.linalg.norm(cut, axis=-1, keepdims=True), 1e-9)
 
 def threshold_of(calibration: dict) -> float:
     "The least cosine whose calibrated similarity reaches 3.0, KLUE's border between 0 and 1."
@@ -150,9 +162,9 @@ class Scorer:
         except ValueError as e: return str(e)
         return ""
 
-    def encode(self, texts: list, budget: int = 4096) -> np.ndarray:
-        "Unit vectors of `texts`, shape (n, dim), float32; `budget`: padded tokens per forward pass."
-        return self._vectors(self._clean(list(texts), lambda i: f"text {i}"), budget)[0]
+    def encode(self, texts: list, budget: int = 4096, dim: int = None) -> np.ndarray:
+        "Unit vectors of `texts`, shape (n, dim), float32; `budget`: padded tokens per forward pass; `dim`: one of the artefact's shorter sizes."
+        return shorten(self._vectors(self._clean(list(texts), lambda i: f"text {i}"), budget)[0], dim, self.info)
 
     def _vectors(self, texts: list, budget: int = 4096) -> tuple:
         "Vectors and truncation flags of cleaned texts; each distinct text runs once."
@@ -286,7 +298,7 @@ def _export_module(st_model, int8: bool):
     "Encoder + mean pooling + L2 norm as one torch module; with `int8`, a quantised word-vector table."
     import copy
     import torch
-    encoder = copy.deepcopy(st_model[0].model).float().cpu().eval()
+    encoder, turn = copy.deepcopy(st_model[0].model).float().cpu().eval(), _turn(st_model)
 
     class Int8Table(torch.nn.Module):
         "Rows standardised per column, then one scale per row."
@@ -299,11 +311,14 @@ def _export_module(st_model, int8: bool):
         def forward(self, ids): return self.q[ids].float() * self.scale[ids] * self.std + self.mean
 
     class Encoder(torch.nn.Module):
-        def __init__(self): super().__init__(); self.encoder = encoder
+        def __init__(self):
+            super().__init__()
+            self.encoder = encoder
+            self.register_buffer("turn", torch.eye(encoder.config.hidden_size) if turn is None else torch.tensor(turn))
         def forward(self, input_ids, attention_mask):
             hidden = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
             mask = attention_mask.unsqueeze(-1).to(hidden.dtype)
-            return torch.nn.functional.normalize((hidden * mask).sum(1) / mask.sum(1).clamp(min=1e-9), dim=-1)
+            return torch.nn.functional.normalize((hidden * mask).sum(1) / mask.sum(1).clamp(min=1e-9) @ self.turn, dim=-1)
 
     if int8: encoder.set_input_embeddings(Int8Table(encoder.get_input_embeddings().weight.data))
     return Encoder().eval()
@@ -320,10 +335,20 @@ def export_onnx(
     if precision not in ("fp32", "int8"): raise ValueError(f"precision {precision!r} is not known; use 'fp32' or 'int8'")
     file = Path(file); file.parent.mkdir(parents=True, exist_ok=True)
     if st_model[1].pooling_mode != "mean": raise ValueError(f"export supports mean pooling, got {st_model[1].pooling_mode!r}")
-    encoder = st_model[0].model
+    encoder, turn = st_model[0].model, _turn(st_model)
     if why_not(encoder.config): return _export_by_torch(st_model, file, precision)
-    onnx.save(encoder_graph(encoder, precision), str(file))
+    onnx.save(encoder_graph(encoder, precision, turn), str(file))
     return file
+
+def _turn(st_model):
+    "The matrix after the pooling, shape (width, dim), or None; anything else there is refused."
+    import torch
+    from sentence_transformers.sentence_transformer.modules import Dense, Normalize
+    more = [m for m in list(st_model)[2:] if not isinstance(m, Normalize)]
+    if not more: return None
+    if len(more) > 1 or not isinstance(more[0], Dense) or more[0].linear.bias is not None or not isinstance(more[0].activation_function, torch.nn.Identity):
+        raise ValueError(f"export knows one linear layer without bias after the pooling, not {[type(m).__name__ for m in more]}; leave them out")
+    return more[0].linear.weight.detach().cpu().float().numpy().T
 
 def _export_by_torch(st_model, file: Path, precision: str) -> Path:
     "Any other encoder, through torch's exporter."
@@ -362,6 +387,21 @@ def check_parity(
     return {"min_cosine": float((ref * got).sum(1).min()), "max_score_error": float(np.abs(pair(ref) - pair(got)).max())}
 
 # %% ../nbs/05a_infer.ipynb #7e2284d4
+def sort_dimensions(
+    st_model,  # sentence_transformers.SentenceTransformer: encoder, pooling, and perhaps an earlier turn, which is replaced
+    texts: list,  # what its vectors shall be sorted for
+):  # the same model with one more module; every cosine stays as it was
+    "Turn the vectors onto their principal axes (Hotelling 1933), so that their first numbers carry most and a prefix can stand for the whole, as in Matryoshka vectors (Kusupati et al. 2022), but without training."
+    import torch
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Dense
+    plain = SentenceTransformer(modules=list(st_model)[:2], device="cpu")
+    v = plain.encode([clean_text(t) for t in texts], normalize_embeddings=True, show_progress_bar=False).astype(np.float64)
+    axes = np.linalg.eigh(v.T @ v)[1][:, ::-1]
+    dense = Dense(len(axes), len(axes), bias=False, activation_function=torch.nn.Identity())
+    with torch.no_grad(): dense.linear.weight.copy_(torch.tensor(axes.T.copy()))
+    return SentenceTransformer(modules=[*list(plain), dense], device="cpu")
+
 def package_model(
     model_dir,  # sentence-transformers folder (a run's model folder)
     out,  # artefact folder to write
@@ -372,6 +412,7 @@ def package_model(
     training: dict = None,  # a run's summary.json, kept in klue_sts.json
     half: bool = False,  # store the fine-tuning weights as fp16
     precisions: tuple = ("fp32", "int8"),  # ONNX files to keep
+    dims: tuple = (128, 64, 32),  # shorter sizes the vectors are sorted for, see sort_dimensions; none: they stay as they are
 ) -> Path:  # the artefact folder
     "Bundle weights, ONNX, tokenizer, calibration and provenance; built beside `out` and moved into place when whole."
     import shutil
@@ -379,9 +420,11 @@ def package_model(
     out = Path(out); work = out.with_name(out.name + ".part")
     if work.exists(): shutil.rmtree(work)
     model = build_model(str(model_dir), device="cpu")
+    dims = [d for d in dims if d < model.get_embedding_dimension()]
+    if dims: model = sort_dimensions(model, [*valid["sentence1"], *valid["sentence2"]])
     _save_weights(model, work, half)
     for p in {"fp32", *precisions}: export_onnx(model, work / "onnx" / ("model.onnx" if p == "fp32" else "model_int8.onnx"), p)
-    info = {"format": 1, "name": name or out.name, "profile": profile, "dim": model.get_embedding_dimension(), "max_tokens": model.max_seq_length,
+    info = {"format": 1, "name": name or out.name, "profile": profile, "dim": model.get_embedding_dimension(), "dims": dims, "max_tokens": model.max_seq_length,
             "calibration": {"cosine": [-1.0, 1.0], "similarity": [0.0, 5.0]}, "threshold": 0.6, "training": training or {}, "parity": {}}
     write_info(work, info)
     for p in {"fp32", *precisions}: info["parity"][p] = check_parity(model, Scorer(work, p), [*valid["sentence1"].head(200), *valid["sentence2"].head(200)])

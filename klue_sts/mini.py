@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['SPECIAL', 'load_kiwi', 'analyse', 'surface_units', 'build_vocab', 'build_tokenizer', 'morpheme_vectors',
-           'piece_vectors', 'new_encoder', 'add_back_translation', 'mini_data', 'MiniRecipe', 'make_start', 'make_mini']
+           'piece_vectors', 'corpus_vectors', 'join_vectors', 'new_encoder', 'add_back_translation', 'mini_data',
+           'MiniRecipe', 'borrow_vectors', 'make_start', 'make_mini']
 
 # %% ../nbs/04a_mini.ipynb #d04c799e
 import json
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from tqdm import tqdm
 
 from .data import DataError, _find_local, load_klue_sts, load_korsts, split_pairs
 from .preprocess import clean_text, drop_duplicates
@@ -132,6 +134,46 @@ def piece_vectors(
             if rows := [r for p in range(a, b) for r in at[p]]: total[piece] += vectors[rows].mean(0); count[piece] += 1
     return total / np.maximum(count, 1)[:, None], count
 
+# %% ../nbs/04a_mini.ipynb #7f9c317c
+def corpus_vectors(
+    tokenizer,  # from build_tokenizer
+    texts: list,  # n cleaned strings
+    dim: int = 256,  # dimensions kept
+    window: int = 8,  # pieces to either side; those up to two places away count 1, further ones 1/distance
+    block: int = 50_000,  # texts counted at a time
+    seed: int = 42,  # of the randomised decomposition
+) -> tuple:  # (vectors of shape (vocabulary, dim), count of shape (vocabulary,)); a count of 0 means never seen
+    "What stands beside a piece: positive pointwise mutual information with its neighbours, decomposed (Levy, Goldberg & Dagan 2015; Halko, Martinsson & Tropp 2011)."
+    from scipy.sparse import csr_matrix
+    from sklearn.utils.extmath import randomized_svd
+    size = len(tokenizer)
+    near, count = csr_matrix((size, size), dtype=np.float32), np.zeros(size)
+    for at in tqdm(range(0, len(texts), block), disable=None, desc="neighbours"):
+        rows = tokenizer(texts[at:at + block], add_special_tokens=False, truncation=True, max_length=tokenizer.model_max_length)["input_ids"]
+        flat, text = np.array([i for r in rows for i in r], np.int64), np.repeat(np.arange(len(rows)), [len(r) for r in rows])
+        count += np.bincount(flat, minlength=size)
+        for d in range(1, window + 1):
+            same = text[:-d] == text[d:]
+            near += csr_matrix((np.full(same.sum(), 1.0 if d <= 2 else 1 / d, np.float32), (flat[:-d][same], flat[d:][same])), shape=(size, size))
+    near = (near + near.T).tocoo()
+    total = np.asarray(near.sum(1)).ravel()
+    context = np.maximum(total, 1e-9) ** 0.75  # smoothed, so that rare neighbours do not dominate
+    pmi = np.log(near.data * context.sum() / (total[near.row] * context[near.col]))
+    keep = pmi > 0
+    u, s, _ = randomized_svd(csr_matrix((pmi[keep].astype(np.float32), (near.row[keep], near.col[keep])), shape=(size, size)), dim, n_iter=3, random_state=seed)
+    return u * s ** 0.5, count
+
+def join_vectors(
+    tables: list,  # of shape (vocabulary, d); rows of zeros where a table does not know a piece
+    count: np.ndarray,  # how often each piece occurs, shape (vocabulary,)
+    dim: int = 256,  # dimensions kept
+) -> np.ndarray:  # unit vectors, shape (vocabulary, dim)
+    "Unit vectors side by side, centred, turned to their principal axes (weights: counts, at most 10,000 each)."
+    unit = lambda t: t / np.maximum(np.linalg.norm(t, axis=1, keepdims=True), 1e-9)
+    joined, weight = np.hstack([unit(t) for t in tables]), np.minimum(count, 1e4) / np.minimum(count, 1e4).sum()
+    joined = joined - weight @ joined
+    return unit(joined @ np.linalg.eigh(joined.T @ (weight[:, None] * joined))[1][:, ::-1][:, :dim])
+
 # %% ../nbs/04a_mini.ipynb #913d714e
 def new_encoder(
     tokenizer,  # from build_tokenizer
@@ -197,7 +239,8 @@ def mini_data(
 class MiniRecipe:
     "Every number of the recipe."
     vocab_size: int = 16000
-    corpus_lines: int = 150_000  # lines of plain text for vocabulary and vectors, beside the training sentences
+    corpus_lines: int = 150_000  # lines of plain text for vocabulary and Kiwi's vectors, beside the training sentences
+    corpus_vectors: bool = False  # True: join Kiwi's vectors with those of all plain text
     train_weight: int = 5  # how many times a training sentence counts in the vocabulary
     layers: int = 3
     heads: int = 4
@@ -216,35 +259,48 @@ def _corpus_lines(path) -> list:
     with (lzma.open(path, "rt", encoding="utf-8") if path.suffix == ".xz" else path.open(encoding="utf-8")) as f: return [line.rstrip("\n") for line in f]
 
 def _corpus(path, lines: int, seed: int) -> list:
-    "A seeded sample of its sentences."
+    "A seeded sample of its sentences; all of them where `lines` is None."
     texts = [line.split("\t")[-1] for line in _corpus_lines(path)]
     keep = np.random.default_rng(seed).permutation(len(texts))[:lines]
     return [texts[i] for i in keep]
 
 # %% ../nbs/04a_mini.ipynb #84ce92e4
+def borrow_vectors(
+    texts: list,  # training sentences
+    corpus: list,  # plain text sentences
+) -> dict:  # own: number of training sentences; texts: cleaned, those first; morphemes: of each (see analyse); known, vectors: see morpheme_vectors
+    "Everything Kiwi is asked for, which takes minutes; vocabularies of several sizes can share one answer."
+    log = logging.getLogger(__name__)
+    own = sorted({t for t in map(clean_text, texts) if t}); every = list(dict.fromkeys([*own, *(t for t in map(clean_text, corpus) if t)]))
+    kiwi = load_kiwi(workers=2)
+    found = analyse(kiwi, every); log.info("analysed %d sentences", len(every))
+    ids = [i for i, _ in Counter(i for m in found for i in m[:, 2].tolist()).most_common()]
+    known, vectors, _ = morpheme_vectors(kiwi, ids); log.info("recovered %d morpheme vectors", len(known))
+    return {"own": len(own), "texts": every, "morphemes": found, "known": known, "vectors": vectors}
+
 def make_start(
     recipe: MiniRecipe,  # settings
     texts: list,  # training sentences
     corpus: list,  # plain text sentences
     out,  # folder to write
+    borrowed: dict = None,  # from borrow_vectors(texts, corpus); default: asked here
+    plain: list = None,  # more plain text for the corpus vectors; default: only `texts` and `corpus`
 ) -> Path:  # the untrained encoder's folder
     "Vocabulary, vectors and the untrained encoder; skipped where the folder has it already."
     out = Path(out)
     if (out / "start" / "modules.json").exists(): return out / "start"
-    log = logging.getLogger(__name__)
-    own = sorted({clean_text(t) for t in texts}); every = list(dict.fromkeys([*own, *(clean_text(t) for t in corpus)]))
-    every = [t for t in every if t]
-    kiwi = load_kiwi(workers=2)
-    found = analyse(kiwi, every); log.info("analysed %d sentences", len(every))
-    weight = [recipe.train_weight] * len(own) + [1] * (len(every) - len(own))
+    b = borrowed or borrow_vectors(texts, corpus)
     units, chars = Counter(), Counter()
-    for t, m, w in zip(every, found, weight):
+    for k, (t, m) in enumerate(zip(b["texts"], b["morphemes"])):
+        w = recipe.train_weight if k < b["own"] else 1
         for u in surface_units(t, m): units[u] += w
         for c in t: chars[c] += w
     tokenizer = build_tokenizer(build_vocab(units, chars, recipe.vocab_size))
-    ids = [i for i, _ in Counter(i for m in found for i in m[:, 2].tolist()).most_common()]
-    known, vectors, _ = morpheme_vectors(kiwi, ids); log.info("recovered %d morpheme vectors", len(known))
-    pieces, count = piece_vectors(tokenizer, every, found, known, vectors); log.info("%d of %d pieces have a vector", (count > 0).sum(), len(count))
+    pieces, count = piece_vectors(tokenizer, b["texts"], b["morphemes"], b["known"], b["vectors"])
+    if recipe.corpus_vectors:
+        near, seen = corpus_vectors(tokenizer, sorted({*b["texts"], *map(clean_text, plain or [])}))
+        pieces, count = join_vectors([pieces, near], seen), count + seen
+    logging.getLogger(__name__).info("%d of %d pieces have a vector", (count > 0).sum(), len(count))
     return new_encoder(tokenizer, pieces, count, out, recipe.layers, recipe.heads, recipe.seed, recipe.width)
 
 def make_mini(
@@ -252,11 +308,12 @@ def make_mini(
     recipe: MiniRecipe = None,  # settings
     corpus=None,  # plain text, source<TAB>sentence, plain or .xz; default: corpus/ko_text.tsv.xz beside KLUE_STS_DATA
     bt=None,  # see mini_data
+    loop=train,  # called with settings, training frame, validation frame and out=; losses.fit_pairs is faster, but begins an interrupted run anew
 ) -> TrainResult:  # the training run; its model folder is what package_model (05a_infer) takes
     "The whole recipe, resumable: data, vocabulary, vectors, training."
     recipe = recipe or MiniRecipe()
     corpus = corpus or _find_local("ko_text.tsv.xz")
     if corpus is None: raise FileNotFoundError("no plain text for the vocabulary: pass corpus=FILE (source<TAB>sentence), or put ko_text.tsv.xz beside KLUE_STS_DATA")
     tr, va = mini_data(bt, recipe.seed)
-    start = make_start(recipe, [*tr["sentence1"], *tr["sentence2"]], _corpus(corpus, recipe.corpus_lines, recipe.seed), out)
-    return train(recipe.config(start), tr, va, out=Path(out))
+    start = make_start(recipe, [*tr["sentence1"], *tr["sentence2"]], _corpus(corpus, recipe.corpus_lines, recipe.seed), out, plain=_corpus(corpus, None, recipe.seed))
+    return loop(recipe.config(start), tr, va, out=Path(out))

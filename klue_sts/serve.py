@@ -34,7 +34,7 @@ from starlette.formparsers import MultiPartParser
 
 from . import __version__
 from .engine import Engine, JobQueue, Refused
-from .infer import MAX_CHARS, Scorer, get_scorer
+from .infer import MAX_CHARS, Scorer, get_scorer, shorten
 from .limits import BodyLimit, Guard, Metrics, error_response, problem, read_settings
 from .pred import FileAnswer, Pair, PairAnswer, Problem, findings, left, score_file, score_pair, served, unreadable, uploaded
 from .rows import BadInput, Gone, encode, read_json, read_rows, score_rows, write_json
@@ -127,12 +127,12 @@ async def embeddings(request: Request) -> Response:
     texts = _field(body, "input", (str, list), "text, or a list of texts (token lists are not read)")
     form, size = _field(body, "encoding_format", str, "\"float\" or \"base64\"", "float"), _field(body, "dimensions", int, "a whole number", 0)
     if form not in ("float", "base64"): raise BadInput("encoding_format must be \"float\" or \"base64\"", "encoding_format")
-    dim = served(request).loaded.scorer.info["dim"]
-    if size not in (0, dim): raise BadInput(f"dimensions must be {dim}, this model's size; leave it out", "dimensions")
+    try: shorten(np.zeros(0), size, served(request).loaded.scorer.info)
+    except ValueError as e: raise BadInput(f"{e}; name one of them, or leave dimensions out", "dimensions") from None
     found = await _vectors(request, [texts] if isinstance(texts, str) else texts, "input.{}")
     as_sent = (lambda v: base64.b64encode(v.astype("<f4").tobytes()).decode()) if form == "base64" else (lambda v: v.tolist())
     tokens = sum(e.tokens for e in found)
-    return _json({"object": "list", "data": [{"object": "embedding", "index": i, "embedding": as_sent(e.vector)} for i, e in enumerate(found)],
+    return _json({"object": "list", "data": [{"object": "embedding", "index": i, "embedding": as_sent(shorten(e.vector, size, e.by.info))} for i, e in enumerate(found)],
                   "model": found[0].by.info["name"], "usage": {"prompt_tokens": tokens, "total_tokens": tokens}})
 
 # %% ../nbs/07_serve.ipynb #ff78076e
@@ -191,7 +191,7 @@ async def info(request: Request) -> Response:
     "What is served: model, calibration, limits, training data, metrics."
     engine, s = served(request), request.app.state.settings
     scorer = engine.loaded.scorer
-    kept = {k: scorer.info.get(k) for k in ("name", "profile", "dim", "max_tokens", "threshold", "calibration", "parity", "metrics", "training")}
+    kept = {k: scorer.info.get(k) for k in ("name", "profile", "dim", "dims", "max_tokens", "threshold", "calibration", "parity", "metrics", "training")}
     return _json({**kept, "version": __version__, "precision": scorer.precision, "limits": {"max_chars": MAX_CHARS, "max_rows": s.max_rows, "max_body": s.max_body, "max_pair": s.max_pair, "deadline": s.deadline},
                   "reload_error": engine.reload_error, "process": os.getpid()})
 
@@ -287,7 +287,7 @@ _OLD_ERRORS = {413: {"model": Problem, "description": "Too many bytes or rows"},
                **{s: {"model": Problem, "description": problem(s, "")["title"]} for s in (401, 429, 503, 504)}}
 _LIST = {"type": "array", "minItems": 1}
 _SIMILARITY = {"type": "object", "required": ["inputs"], "properties": {"inputs": {"type": "object", "required": ["source_sentence", "sentences"], "properties": {"source_sentence": _SENTENCE, "sentences": {**_LIST, "items": _SENTENCE}}}}}
-_EMBEDDINGS = {"type": "object", "required": ["input"], "properties": {"input": {"anyOf": [_SENTENCE, {**_LIST, "items": _SENTENCE}]}, "model": {"type": "string"}, "encoding_format": {"enum": ["float", "base64"]}}}
+_EMBEDDINGS = {"type": "object", "required": ["input"], "properties": {"input": {"anyOf": [_SENTENCE, {**_LIST, "items": _SENTENCE}]}, "model": {"type": "string"}, "encoding_format": {"enum": ["float", "base64"]}, "dimensions": {"type": "integer", "description": "one of the sizes that /info names; the first numbers, of unit length again"}}}
 
 def _pred_routes(app: FastAPI) -> None:
     app.add_api_route("/pred/sentences", score_pair, methods=["POST"], responses=_OLD_ERRORS, response_model=PairAnswer)

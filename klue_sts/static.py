@@ -62,7 +62,7 @@ def package_static(
     shutil.rmtree(work, ignore_errors=True); (work / "onnx").mkdir(parents=True)
     onnx.save(static_graph(table, "int8"), str(work / "onnx" / "model_int8.onnx"))
     shutil.copy(teacher.path / "tokenizer.json", work)
-    info = {k: teacher.info[k] for k in ("format", "profile", "max_tokens")} | {"name": out.name, "dim": table.shape[1], "training": training or {}, "threshold": 0.6, "calibration": {"cosine": [-1.0, 1.0], "similarity": [0.0, 5.0]}}
+    info = {k: teacher.info[k] for k in ("format", "profile", "max_tokens", "dims") if k in teacher.info} | {"name": out.name, "dim": table.shape[1], "training": training or {}, "threshold": 0.6, "calibration": {"cosine": [-1.0, 1.0], "similarity": [0.0, 5.0]}}
     write_info(work, info)
     info["calibration"] = fit_calibration(Scorer(work).score(valid["sentence1"], valid["sentence2"]), valid["real_label"], weights=band_weights(valid["real_label"]))
     info["threshold"] = threshold_of(info["calibration"])

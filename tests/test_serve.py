@@ -418,6 +418,11 @@ def test_similarity_and_embeddings_agree(client, dev):
     assert (a == b).all() and [d["index"] for d in plain["data"]] == list(range(33)) and plain["usage"]["total_tokens"] > 33
     assert sims == pytest.approx((a[1:] @ a[0]).tolist(), abs=1e-5)
     assert np.linalg.norm(a, axis=1) == pytest.approx(1, abs=1e-5)
+    for size in client.get("/info").json()["dims"]:
+        short = np.array([d["embedding"] for d in client.post("/v1/embeddings", json={"input": texts, "dimensions": size}).json()["data"]])
+        assert short.shape == (33, size) and short == pytest.approx(a[:, :size] / np.linalg.norm(a[:, :size], axis=1, keepdims=True), abs=1e-6)
+    odd = client.post("/v1/embeddings", json={"input": texts, "dimensions": 7})
+    assert odd.status_code == 422 and odd.json()["errors"][0]["field"] == "dimensions" and "256 or 128 or 64 or 32 dimensions, not 7" in odd.text
 
 
 def test_explain(client):
@@ -435,7 +440,7 @@ BAD = {
     "empty pairs": ("/score", b'{"pairs": []}', 422, "at least one"), "four rows": ("/score", b'{"pairs": [1,2,3,4]}', 413, "at most 3"), "large": ("/score", b" " * 20_001, 413, "larger than"),
     "source number": ("/similarity", b'{"inputs": {"source_sentence": 1, "sentences": ["a"]}}', 422, "source_sentence must be text"), "no inputs": ("/similarity", b"{}", 422, "inputs must be"), "empty sentences": ("/similarity", b'{"inputs": {"source_sentence": "a", "sentences": []}}', 422, "at least one"),
     "bad sentence": ("/similarity", b'{"inputs": {"source_sentence": "ab", "sentences": ["ab", null]}}', 422, "inputs.2 must be text"),
-    "tokens": ("/v1/embeddings", b'{"input": [[1, 2]]}', 422, "must be text"), "no input": ("/v1/embeddings", b"{}", 422, "input must be"), "format": ("/v1/embeddings", b'{"input": "ab", "encoding_format": "int8"}', 422, "encoding_format"), "dimensions": ("/v1/embeddings", b'{"input": "ab", "dimensions": 7}', 422, "dimensions must be 256"),
+    "tokens": ("/v1/embeddings", b'{"input": [[1, 2]]}', 422, "must be text"), "no input": ("/v1/embeddings", b"{}", 422, "input must be"), "format": ("/v1/embeddings", b'{"input": "ab", "encoding_format": "int8"}', 422, "encoding_format"), "dimensions": ("/v1/embeddings", b'{"input": "ab", "dimensions": 7}', 422, "dimensions, not 7"),
     "surrogate": ("/v1/embeddings", b'{"input": "\\ud800"}', 422, "surrogate"), "emoji": ("/explain", '{"sentence1": "😀", "sentence2": "가"}'.encode(), 422, "nothing left"), "missing": ("/explain", b'{"sentence1": "ab"}', 422, "sentence2 must be text"),
     "long": ("/explain", json.dumps({"sentence1": "가" * 2001, "sentence2": "나"}).encode(), 422, "characters"),
 }

@@ -1,12 +1,14 @@
 """klue_sts.serve against FastAPI + sentence-transformers (torch fp32), same artefact, same pairs, same run.
 
     OMP_NUM_THREADS=1 python benchmarks/serve/bench_serve.py                  # everything, about 20 minutes
-    OMP_NUM_THREADS=1 python benchmarks/serve/bench_serve.py mini             # one part: mini, small, base, call, big, memory or stop
+    OMP_NUM_THREADS=1 python benchmarks/serve/bench_serve.py mini             # one part: mini, small, base, peers, call, big, memory or stop
 
 A part is written into results/serve.json as soon as it is measured; the others stay as they are. Every server gets one core (core 0), the load generator the other one; on a machine with
 fewer than two cores the figures mean nothing. A server is bound to its core after it has started: ONNX Runtime uses the CPU's matrix unit (AMX) only where a self-test at import could move a
 thread to another core, as it can in a container with a CPU quota. The cache of klue_sts is off and every sentence is new, so that only computing is compared. base and small have random
-weights: speed does not depend on them.
+weights: speed does not depend on them. `peers` asks infinity-emb and fastembed for the vectors of a pair; both live in an environment of their own, whose Python is named by KLUE_STS_PEERS:
+
+    python -m venv peers && peers/bin/pip install "infinity-emb[server,torch]" fastembed fastapi uvicorn
 """
 import asyncio
 import json
@@ -21,7 +23,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import count
 from pathlib import Path
 
@@ -37,7 +39,7 @@ SIZES = {"mini": None, "small": dict(hidden_size=384, num_hidden_layers=6, num_a
          "base": dict(hidden_size=768, num_hidden_layers=12, num_attention_heads=12, intermediate_size=3072)}
 PEER = "FastAPI + sentence-transformers, torch fp32"
 OURS = "klue_sts, int8"
-PARTS = [*SIZES, "call", "big", "memory", "stop"]
+PARTS = [*SIZES, "peers", "call", "big", "memory", "stop"]
 CLIENTS = 6  # at most four pairs may wait where a pair costs more than 2.5 ms, so more clients would only be refused
 serial = count()
 
@@ -51,7 +53,8 @@ def artefact(name, folder):
     from klue_sts.train import build_model
     torch.manual_seed(0)
     out = Path(folder) / name
-    shutil.copytree(model_path("mini"), out); shutil.rmtree(out / "onnx")
+    shutil.copytree(model_path("mini"), out); shutil.rmtree(out / "onnx"); shutil.rmtree(out / "2_Dense")
+    (out / "modules.json").write_text(json.dumps(json.loads((out / "modules.json").read_text())[:2]))  # the mini's turn fits no other width
     RobertaModel(RobertaConfig(vocab_size=32000, max_position_embeddings=514, pad_token_id=0, **SIZES[name]), add_pooling_layer=False).save_pretrained(out)
     pooling = json.loads((out / "1_Pooling/config.json").read_text())
     (out / "1_Pooling/config.json").write_text(json.dumps({k: SIZES[name]["hidden_size"] if "dimension" in k and not isinstance(v, bool) else v for k, v in pooling.items()}))
@@ -70,19 +73,52 @@ def questions(each=1, among=None):
         yield b"POST /score HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(body) + body
 
 
+def texts_of_pairs(path):
+    "Both sentences of a pair for their vectors, OpenAI's schema; never the same sentence twice."
+    df = load_sample("train")
+    rows = list(zip(df["sentence1"], df["sentence2"]))
+    for i in serial:
+        body = json.dumps({"model": "mini", "input": [f"{i} {t}" for t in rows[i % len(rows)]]}, ensure_ascii=False).encode()
+        yield b"POST %s HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % (path.encode(), len(body)) + body
+
+
+def for_others(folder):
+    "The mini as infinity-emb and fastembed read it: module names of sentence-transformers 3, and an ONNX graph that gives token vectors, which fastembed pools itself."
+    import torch
+
+    from klue_sts.losses import open_encoder
+    out = Path(folder) / "tokens"
+    shutil.copytree(model_path("mini"), out); shutil.rmtree(out / "onnx"); (out / "onnx").mkdir()
+    older = [{"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"}, {"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"}]
+    (out / "modules.json").write_text(json.dumps(older))  # as infinity-emb's sentence-transformers 3 knows them
+    (out / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": 128, "do_lower_case": False}))
+    (out / "1_Pooling/config.json").write_text(json.dumps({"word_embedding_dimension": read_info(out)["dim"], "pooling_mode_mean_tokens": True}))
+    special = {f"{name.lower()}_token": f"[{name}]" for name in ("UNK", "PAD", "CLS", "SEP", "MASK")}
+    (out / "special_tokens_map.json").write_text(json.dumps(special))
+    (out / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": 128, **special}))
+    encoder, ids = open_encoder(model_path("mini"))[0].model.eval(), torch.ones(2, 8, dtype=torch.long)
+    dims = {0: torch.export.Dim("batch", min=1, max=4096), 1: torch.export.Dim("tokens", min=2, max=128)}
+    names = ("input_ids", "attention_mask")
+    torch.onnx.export(encoder, kwargs={n: ids.clone() for n in names}, f=str(out / "onnx/model.onnx"), input_names=names, output_names=["last_hidden_state"], dynamic_shapes={n: dims for n in names}, dynamo=True, external_data=False, verbose=False)
+    return out
+
+
 @contextmanager
-def server(kind, model, cache=0, python=sys.executable):
-    "A server process on core 0; gives port, seconds from start to its first score, and the process."
+def server(kind, model, cache=0, command=None, ask=questions, **more):
+    "A server process on core 0; gives port, seconds from start to its first score, and the process. `command`: of another environment, before --port."
     with socket.socket() as s: s.bind(("127.0.0.1", 0)); port = s.getsockname()[1]
     app = "klue_sts.serve:app" if kind == OURS else "plain_server:app"
+    command = command or [sys.executable, "-m", "uvicorn", app, "--log-level", "error", "--no-access-log"]
     env = {**os.environ, "OMP_NUM_THREADS": "1", "KLUE_STS_THREADS": "1", "KLUE_STS_MODEL": str(model), "KLUE_STS_CACHE": str(cache), "MODEL": str(model), "MODE": "per_call" if kind == "per call" else "plain",
-           "PYTHONPATH": f"{here}:{here.parent.parent}", "HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+           "PYTHONPATH": f"{here}:{here.parent.parent}", "HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", **more}
     start = now()
-    process = subprocess.Popen([python, "-m", "uvicorn", app, "--port", str(port), "--log-level", "error", "--no-access-log"], env=env, preexec_fn=lambda: os.sched_setaffinity(0, range(os.cpu_count())))
+    process = subprocess.Popen([*command, "--port", str(port)], env=env, preexec_fn=lambda: os.sched_setaffinity(0, range(os.cpu_count())))
     try:
         while True:
-            try: run(closed(port, questions(), 1, 0.001)); break
-            except OSError: time.sleep(0.01)
+            try:
+                if 200 in [status for status, _ in run(closed(port, ask(), 1, 0.001))[1]]: break
+            except OSError: pass
+            time.sleep(0.01)
             if process.poll() is not None: raise RuntimeError(f"{kind} ended with {process.returncode}")
         cold = now() - start
         subprocess.run(["taskset", "-a", "-p", "-c", "0", str(process.pid)], check=True, stdout=subprocess.DEVNULL)
@@ -91,6 +127,30 @@ def server(kind, model, cache=0, python=sys.executable):
         process.terminate()
         try: process.wait(20)
         except subprocess.TimeoutExpired: process.kill()
+
+
+def peers(folder, rounds=5, seconds=3):
+    "The vectors of a pair from klue_sts, infinity-emb and fastembed, taking turns."
+    python = os.environ.get("KLUE_STS_PEERS")
+    if not python: raise SystemExit("KLUE_STS_PEERS is not set: name the Python of an environment with infinity-emb and fastembed, see the top of this file")
+    model, theirs, home = model_path("mini"), for_others(folder), str(Path(python).parent)
+    known = {OURS: dict(ask=lambda: texts_of_pairs("/v1/embeddings")),
+             "infinity-emb, torch": dict(ask=lambda: texts_of_pairs("/embeddings"), PYTHONPATH="", DO_NOT_TRACK="1", INFINITY_ANONYMOUS_USAGE_STATS="0",
+                                         command=[f"{home}/infinity_emb", "v2", "--model-id", str(theirs), "--served-model-name", "mini", "--engine", "torch", "--device", "cpu", "--dtype", "float32", "--no-bettertransformer", "--log-level", "error"]),
+             "fastembed behind FastAPI, ONNX fp32": dict(ask=lambda: texts_of_pairs("/v1/embeddings"), PYTHONPATH=str(here), MODEL=str(theirs), DIM=str(read_info(model)["dim"]),
+                                                         command=[python, "-m", "uvicorn", "fastembed_server:app", "--log-level", "error", "--no-access-log"])}
+    idle, many, colds = ({k: [] for k in known} for _ in range(3))
+    with ExitStack() as stack:
+        ports = {}
+        for kind, how in known.items(): ports[kind], colds[kind], _ = stack.enter_context(server(kind, model, **how))
+        for kind, port in ports.items(): run(closed(port, known[kind]["ask"](), CLIENTS, 2))
+        for _ in range(rounds):
+            for kind, port in ports.items(): idle[kind].append(statistics.median(s for _, s in run(closed(port, known[kind]["ask"](), 1, seconds / 2))[1]))
+            for kind, port in ports.items(): many[kind].append(run(closed(port, known[kind]["ask"](), CLIENTS, seconds))[0])
+    versions = subprocess.run([python, "-c", "from importlib.metadata import version as v; print(v('infinity-emb'), v('fastembed'))"], capture_output=True, text=True, check=True).stdout.split()
+    return {"versions": dict(zip(("infinity-emb", "fastembed"), versions)), "seconds to the first vectors": {k: round(v, 2) for k, v in colds.items()}, "idle p50 (ms)": {k: round(1000 * statistics.median(v), 2) for k, v in idle.items()},
+            f"pairs/s, {CLIENTS} clients": middle(many), "pairs/s, ours / theirs": {k: spread([a / b for a, b in zip(many[OURS], many[k])]) for k in known if k != OURS},
+            "idle p50, ours / theirs": {k: spread([a / b for a, b in zip(idle[OURS], idle[k])]) for k in known if k != OURS}}
 
 
 def quantile(values, q): return round(1000 * sorted(values)[min(int(q * len(values)), len(values) - 1)], 2) if values else None
@@ -149,16 +209,17 @@ def per_call(model):
     return {"ours (ms)": round(1000 * statistics.median(a), 2), "loaded per call (ms)": round(1000 * statistics.median(b), 1), "times as fast": spread([s / statistics.median(a) for s in b])}
 
 
-def stay_flat(requests=200_000, warm=25_000):
-    "Resident memory after the warm-up and at the end; cache on, four in five pairs seen before."
+def stay_flat(requests=200_000, warm=50_000):
+    "Resident memory from the warm-up to the end; cache on, four in five pairs seen before. The cache of 10,000 sentences is full after 25,000 requests; the warm-up is twice that."
     with server(OURS, model_path("mini"), cache=10_000) as (port, _, process):
         asked, marks = 0, []
         while asked < warm + requests:
             answers = run(closed(port, questions(among=2000), CLIENTS, 5))[1]
             asked += len(answers)
-            if asked >= warm: marks.append(memory(process.pid))
+            if asked >= warm: marks.append((asked, memory(process.pid)))
             if bad := {c for c, _ in answers} - {200, 429}: raise RuntimeError(f"answers {bad}")
-    return {"requests": asked, "of them after the warm-up": asked - warm, "MiB after the warm-up": marks[0], "MiB at the end": marks[-1], "most": max(marks), "growth (%)": round(100 * (marks[-1] / marks[0] - 1), 2)}
+    return {"requests": asked, "of them after the warm-up": asked - warm, "MiB after the warm-up": marks[0][1], "MiB at the end": marks[-1][1], "most": max(m for _, m in marks), "growth (%)": round(100 * (marks[-1][1] / marks[0][1] - 1), 2),
+            "MiB on the way": [[n, m] for n, m in marks[::max(1, len(marks) // 20)]]}
 
 
 async def until_it_ends(port, process, clients, after):
@@ -225,11 +286,12 @@ def main():
     if hasattr(os, "sched_setaffinity"): os.sched_setaffinity(0, {1} if os.cpu_count() > 1 else {0})
     file = results / "serve.json"
     content = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    for part in sys.argv[1:] or PARTS:
+    for part in sys.argv[1:] or [p for p in PARTS if p != "peers" or os.environ.get("KLUE_STS_PEERS")]:
         with tempfile.TemporaryDirectory() as folder:
             content["setup"] = "server on core 0 (bound there after its start), load generator on core 1, one thread each; cache off and every sentence new unless said; one pair per request unless said"
             busy = round(os.getloadavg()[0], 1)  # what else the machine was doing
             if part in SIZES: content[part] = {"load average before": busy, **compare(part, artefact(part, folder))}
+            if part == "peers": content["other servers, vectors of a pair"] = {"load average before": busy, **peers(folder)}
             if part == "call": content["one pair, model loaded on every call"] = {n: per_call(artefact(n, folder)) for n in SIZES}
             if part == "big": content["2 MB of Hangul"] = refuse_large()
             if part == "memory": content["memory"] = stay_flat()
