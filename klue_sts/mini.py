@@ -315,5 +315,5 @@ def make_mini(
     corpus = corpus or _find_local("ko_text.tsv.xz")
     if corpus is None: raise FileNotFoundError("no plain text for the vocabulary: pass corpus=FILE (source<TAB>sentence), or put ko_text.tsv.xz beside KLUE_STS_DATA")
     tr, va = mini_data(bt, recipe.seed)
-    start = make_start(recipe, [*tr["sentence1"], *tr["sentence2"]], _corpus(corpus, recipe.corpus_lines, recipe.seed), out, plain=_corpus(corpus, None, recipe.seed))
+    start = make_start(recipe, [*tr["sentence1"], *tr["sentence2"]], _corpus(corpus, recipe.corpus_lines, recipe.seed), out, plain=_corpus(corpus, None, recipe.seed) if recipe.corpus_vectors else None)
     return loop(recipe.config(start), tr, va, out=Path(out))

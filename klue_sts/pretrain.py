@@ -310,7 +310,7 @@ def make_pretrained(
     if corpus is None: raise FileNotFoundError("no plain text to learn from: pass corpus=FILE (source<TAB>sentence), or put ko_text.tsv.xz beside KLUE_STS_DATA")
     tr, va = mini_data(bt, recipe.seed)
     own = [*tr["sentence1"], *tr["sentence2"]]
-    start = make_start(recipe, own, _corpus(corpus, recipe.corpus_lines, recipe.seed), out, plain=_corpus(corpus, None, recipe.seed))
+    start = make_start(recipe, own, _corpus(corpus, recipe.corpus_lines, recipe.seed), out, plain=_corpus(corpus, None, recipe.seed) if recipe.corpus_vectors else None)
     base = pretrain(start, _pack_corpus(open_encoder(start).tokenizer, corpus, own, out / "packed.npz"), out / "masked", recipe.pretrain)
     if stop_after == "masked": return base
     if recipe.contrast is not None: base = contrast(base, paraphrase_triples(tr, load_nli()), out / "contrast", **recipe.contrast)
