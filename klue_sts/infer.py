@@ -314,11 +314,12 @@ def _export_module(st_model, int8: bool):
         def __init__(self):
             super().__init__()
             self.encoder = encoder
-            self.register_buffer("turn", torch.eye(encoder.config.hidden_size) if turn is None else torch.tensor(turn))
+            self.register_buffer("turn", None if turn is None else torch.tensor(turn))
         def forward(self, input_ids, attention_mask):
             hidden = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
             mask = attention_mask.unsqueeze(-1).to(hidden.dtype)
-            return torch.nn.functional.normalize((hidden * mask).sum(1) / mask.sum(1).clamp(min=1e-9) @ self.turn, dim=-1)
+            mean = (hidden * mask).sum(1) / mask.sum(1).clamp(min=1e-9)
+            return torch.nn.functional.normalize(mean if self.turn is None else mean @ self.turn, dim=-1)
 
     if int8: encoder.set_input_embeddings(Int8Table(encoder.get_input_embeddings().weight.data))
     return Encoder().eval()
@@ -388,19 +389,20 @@ def check_parity(
 
 # %% ../nbs/05a_infer.ipynb #7e2284d4
 def sort_dimensions(
-    st_model,  # sentence_transformers.SentenceTransformer: encoder, pooling, and perhaps an earlier turn, which is replaced
+    st_model,  # sentence_transformers.SentenceTransformer: encoder, pooling, and perhaps a linear layer, which is turned further
     texts: list,  # what its vectors shall be sorted for
 ):  # the same model with one more module; every cosine stays as it was
     "Turn the vectors onto their principal axes (Hotelling 1933), so that their first numbers carry most and a prefix can stand for the whole, as in Matryoshka vectors (Kusupati et al. 2022), but without training."
     import torch
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Dense
-    plain = SentenceTransformer(modules=list(st_model)[:2], device="cpu")
-    v = plain.encode([clean_text(t) for t in texts], normalize_embeddings=True, show_progress_bar=False).astype(np.float64)
+    before = _turn(st_model)
+    v = st_model.encode([clean_text(t) for t in texts], normalize_embeddings=True, show_progress_bar=False).astype(np.float64)
     axes = np.linalg.eigh(v.T @ v)[1][:, ::-1]
-    dense = Dense(len(axes), len(axes), bias=False, activation_function=torch.nn.Identity())
-    with torch.no_grad(): dense.linear.weight.copy_(torch.tensor(axes.T.copy()))
-    return SentenceTransformer(modules=[*list(plain), dense], device="cpu")
+    turn = axes if before is None else before @ axes
+    dense = Dense(*turn.shape, bias=False, activation_function=torch.nn.Identity())
+    with torch.no_grad(): dense.linear.weight.copy_(torch.tensor(turn.T.copy()))
+    return SentenceTransformer(modules=[*list(st_model)[:2], dense], device="cpu")
 
 def package_model(
     model_dir,  # sentence-transformers folder (a run's model folder)

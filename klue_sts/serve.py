@@ -127,12 +127,12 @@ async def embeddings(request: Request) -> Response:
     texts = _field(body, "input", (str, list), "text, or a list of texts (token lists are not read)")
     form, size = _field(body, "encoding_format", str, "\"float\" or \"base64\"", "float"), _field(body, "dimensions", int, "a whole number", 0)
     if form not in ("float", "base64"): raise BadInput("encoding_format must be \"float\" or \"base64\"", "encoding_format")
-    try: shorten(np.zeros(0), size, served(request).loaded.scorer.info)
-    except ValueError as e: raise BadInput(f"{e}; name one of them, or leave dimensions out", "dimensions") from None
     found = await _vectors(request, [texts] if isinstance(texts, str) else texts, "input.{}")
+    try: vectors = [shorten(e.vector, size, e.by.info) for e in found]
+    except ValueError as e: raise BadInput(f"{e}; name one of them, or leave dimensions out", "dimensions") from None
     as_sent = (lambda v: base64.b64encode(v.astype("<f4").tobytes()).decode()) if form == "base64" else (lambda v: v.tolist())
     tokens = sum(e.tokens for e in found)
-    return _json({"object": "list", "data": [{"object": "embedding", "index": i, "embedding": as_sent(shorten(e.vector, size, e.by.info))} for i, e in enumerate(found)],
+    return _json({"object": "list", "data": [{"object": "embedding", "index": i, "embedding": as_sent(v)} for i, v in enumerate(vectors)],
                   "model": found[0].by.info["name"], "usage": {"prompt_tokens": tokens, "total_tokens": tokens}})
 
 # %% ../nbs/07_serve.ipynb #ff78076e

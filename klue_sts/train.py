@@ -94,7 +94,8 @@ def build_model(
         if is_sentence_transformer_model(where): raise ValueError(f"base {base!r} brings its own pooling {own!r}, which pooling={pooling!r} would silently change; leave pooling={own!r}, or name the plain encoder as base")
         model[1] = _pooling(model, pooling)
     model.max_seq_length = max_seq_length
-    for more in list(model)[2:]: more.requires_grad_(False)  # a turn of the vectors (05a sort_dimensions) stays one
+    for more in list(model)[2:]:
+        if getattr(more, "linear", None) is not None and more.linear.bias is None: more.requires_grad_(False)  # a turn of the vectors (05a sort_dimensions) stays one
     return model
 
 def _pooling(model, mode: str):
