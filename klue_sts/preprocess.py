@@ -24,7 +24,7 @@ _DEFAULT_DROP = re.compile(rf"[^0-9A-Za-zÀ-ɏ가-힣{_JAMO}.,?!%~\-:/'\"\s]")
 def _clean_default(text: str) -> str:
     "NFC, full-width forms folded, everything but Hangul, jamo, Latin, digits and meaningful punctuation to a blank."
     t = unicodedata.normalize("NFC", text).translate(_FOLD)
-    return re.sub(r"\s+", " ", _DEFAULT_DROP.sub(" ", t)).strip()
+    return " ".join(_DEFAULT_DROP.sub(" ", t).split())
 
 # %% ../nbs/01_preprocess.ipynb #30ef006d
 _ORIGINAL = [(re.compile(r"[一-龥㐀-䶵豈-龎]"), ""), (re.compile(r"[a-zA-Z]"), ""),

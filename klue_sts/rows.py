@@ -33,12 +33,15 @@ def _finite(text: str) -> float:
 
 def _no_constant(name: str): raise ValueError(f"{name} is no JSON")
 
+_decode = json.JSONDecoder(parse_float=_finite, parse_constant=_no_constant).decode  # made once: json.loads and json.dumps would make theirs for every request
+_encode, _encode_ascii = (json.JSONEncoder(ensure_ascii=ascii, allow_nan=False, separators=(",", ":")).encode for ascii in (False, True))
+
 def read_json(
     data,  # bytes
     what: str = "the body",  # what to call it in messages
 ):  # the JSON value
     "Strict JSON: UTF-8, no NaN, no infinite numbers, no bottomless nesting; else `BadInput` (400)."
-    try: return json.loads(data.decode("utf-8-sig"), parse_float=_finite, parse_constant=_no_constant)
+    try: return _decode(data.decode("utf-8-sig"))
     except UnicodeDecodeError as e: why = f"is not UTF-8 (byte {e.start}); send UTF-8"
     except json.JSONDecodeError as e: why = f"is not valid JSON (line {e.lineno}, column {e.colno}: {e.msg}); check quotes, commas and brackets" if data.strip() else "is empty; send JSON"
     except RecursionError: why = "is nested too deep; send a flat object"
@@ -49,8 +52,8 @@ def write_json(
     value,  # what read_json gives, or numbers and text
 ) -> bytes:
     "Compact UTF-8 JSON; lone surrogates, which UTF-8 cannot hold, stay escaped as they came."
-    try: return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
-    except UnicodeEncodeError: return json.dumps(value, allow_nan=False, separators=(",", ":")).encode()
+    try: return _encode(value).encode()
+    except UnicodeEncodeError: return _encode_ascii(value).encode()
 
 # %% ../nbs/06c_rows.ipynb #b219cecf
 _SHAPES = 'send a JSON list of {"sentence1", "sentence2"}, {"results": [...]}, one such object per line, or CSV with a header line sentence1,sentence2'

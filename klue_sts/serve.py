@@ -29,6 +29,7 @@ from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from pydantic import BaseModel, Field
+from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartParser
 
@@ -318,8 +319,10 @@ def _page_routes(app: FastAPI) -> None:
 
 # %% ../nbs/07_serve.ipynb #f84f1850
 class _App(FastAPI):
-    "FastAPI with the guard before everything else, so that a refusal costs next to nothing."
+    "FastAPI with the guard before everything else, so that a refusal costs next to nothing; and without FastAPI's own telemetry, which would report failed requests to whatever the environment names."
     guard = staticmethod(lambda app: app)
+
+    async def __call__(self, scope, receive, send): await Starlette.__call__(self, scope, receive, send)
 
     def build_middleware_stack(self): return self.guard(super().build_middleware_stack())
 

@@ -483,6 +483,15 @@ def test_security_headers(client):
         assert "access-control-allow-origin" not in r.headers
 
 
+def test_no_telemetry_of_the_framework(monkeypatch):
+    "FastAPI reports requests to whatever OpenTelemetry is set up in the process, where it can; this server does not."
+    opened = create_app()
+    reporter = getattr(opened, "_native_telemetry", None)
+    if reporter is None: pytest.skip("this FastAPI has no telemetry of its own")
+    monkeypatch.setattr(type(reporter), "enabled", lambda self: pytest.fail("the request was offered to FastAPI's telemetry"))
+    with TestClient(opened) as c: assert c.get("/health").status_code == 200 and single(c, *PAIRS[0]).status_code == 200
+
+
 def test_cross_origin_is_closed_unless_opened():
     ask = {"origin": "https://a.example", "access-control-request-method": "POST"}
     with TestClient(create_app()) as c:
