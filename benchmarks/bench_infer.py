@@ -8,12 +8,13 @@ from common import alternate, ratios, save
 
 from klue_sts.data import load_sample
 from klue_sts.infer import Scorer, model_path
+from klue_sts.preprocess import clean_text
 from klue_sts.train import build_model
 
 
 def main():
     dev = load_sample("dev")
-    left, right = dev["sentence1"].tolist(), dev["sentence2"].tolist()
+    left, right = (dev[c].map(clean_text).tolist() for c in ("sentence1", "sentence2"))  # cleaned for both sides, so that scores differ by precision only
     scorer, torch_model = Scorer(), build_model(str(model_path()), device="cpu")
 
     def torch_scores(a, b):
