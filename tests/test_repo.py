@@ -48,12 +48,15 @@ def test_every_pin_serves_a_requirement():
     assert wanted and wanted - pinned == set()
 
 
-def test_notebooks_hold_no_machine_paths_and_no_error_outputs():
+def test_notebooks_hold_no_machine_paths_errors_or_broken_formulas():
     for path in sorted((root / "nbs").glob("*.ipynb")):
         text = path.read_text(encoding="utf-8")
         assert not re.search(r"/(?:root|home)/", text), path.name
         for cell in json.loads(text)["cells"]:
             assert not any(o["output_type"] == "error" for o in cell.get("outputs", [])), path.name
+            assert "offline mode" not in "".join("".join(o.get("text", "")) for o in cell.get("outputs", [])), f"{path.name}: a library's notice among the outputs"
+            formulas = re.findall(r"\$[^$`\n]+\$", "".join(cell["source"])) if cell["cell_type"] == "markdown" else []
+            assert not any(re.search(r"\\\\[a-z]", f) for f in formulas), f"{path.name}: a doubled backslash in {formulas}"
 
 
 def _outputs(cell): return [o for o in cell.get("outputs", []) if o["output_type"] in ("display_data", "execute_result")]
