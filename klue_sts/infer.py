@@ -369,7 +369,9 @@ def _quantise_matmuls(file: Path) -> None:
     "Weights of every MatMul to 8 bits in blocks of 32; activations are quantised per row and block at run time (accuracy_level 4)."
     import logging
     import onnx
-    from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
+    root = logging.getLogger(); level, handlers = root.level, list(root.handlers)
+    from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer  # calls logging.basicConfig when it is imported
+    root.setLevel(level); root.handlers[:] = handlers
     logging.getLogger("onnxruntime.quantization.matmul_nbits_quantizer").setLevel(logging.ERROR)
     quantiser = MatMulNBitsQuantizer(onnx.load(str(file)), bits=8, block_size=32, is_symmetric=True, accuracy_level=4, op_types_to_quantize=("MatMul",))
     quantiser.process(); quantiser.model.save_model_to_file(str(file), False)
