@@ -348,7 +348,7 @@ def write_metrics(
     noted = info.setdefault("metrics", {}).get(report.data["name"])
     if noted and (noted["digest"], noted["model"]) == (report.data["digest"], facts["id"]): return noted
     entry = {"digest": report.data["digest"], "n": report.data["n"], "precision": facts["precision"], "model": facts["id"]}
-    entry["figures"] = json.loads(report.metrics.to_json(orient="records", double_precision=4))
+    entry["figures"] = json.loads(report.metrics.to_json(orient="records", double_precision=6))
     info["metrics"][report.data["name"]] = entry
     write_info(path, info)
     return entry
