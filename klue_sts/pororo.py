@@ -287,7 +287,7 @@ class PororoWorker:
     def _start(self) -> None:
         env = {**os.environ, "HOME": str(self.home), "PYTHONPATH": "", "TOKENIZERS_PARALLELISM": "false"}
         self._errors = tempfile.TemporaryFile()
-        self._process = subprocess.Popen([self._python, "-c", self._program, MODEL], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, text=True, encoding="utf-8", env=env)
+        self._process = subprocess.Popen([self._python, "-u", "-c", self._program, MODEL], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, text=True, encoding="utf-8", env=env)  # -u: what the program said before must not come after its last words
         timer = threading.Timer(self._timeout, self._process.kill)
         timer.start()
         try: self.engine = self._read()["engine"]
