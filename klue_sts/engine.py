@@ -40,7 +40,7 @@ class Cache:
         with self._lock:
             found = {t: self._kept[t] for t in texts if t in self._kept}
             for t in found: self._kept.move_to_end(t)
-            self.hits += len(found); self.misses += len(texts) - len(found)
+            self.hits += len(found); self.misses += len(set(texts)) - len(found)
         return found
 
     def keep(self, new: dict) -> None:
@@ -62,7 +62,7 @@ def encode_texts(
     out = {}
     for rows in _passes(widths, budget):
         for i, vector in zip(rows, _forward(scorer, [encoded[i].ids for i in rows], widths[rows[-1]])):
-            out[texts[i]] = vector if isinstance(vector, Exception) else Encoded(vector, len(encoded[i].ids), bool(encoded[i].overflowing), scorer)
+            out[texts[i]] = vector if isinstance(vector, Exception) else Encoded(vector.copy(), len(encoded[i].ids), bool(encoded[i].overflowing), scorer)  # a view would keep the whole batch in memory as long as the cache keeps one sentence of it
         after(widths[rows[-1]] * len(rows))
     return out
 
@@ -134,8 +134,9 @@ class JobQueue:
     def take(self, seconds: float, timeout: float = None) -> list:
         "Live jobs worth about `seconds` of work (at least one), or an empty list after `timeout`."
         with self.ready:
-            if not self.lines[False]: self.idle, self.idle_at = not self.lines[True], time.monotonic()
+            if empty := not self.lines[False]: self.idle, self.idle_at = not self.lines[True], time.monotonic()
             if not self.ready.wait_for(lambda: self.lines[False] or self.lines[True], timeout): return []
+            if empty: self.idle_at = time.monotonic()  # the line was empty until now
             self.idle, self.turn = False, self.turn + 1
             line = self.lines[bool(self.lines[True]) and (not self.lines[False] or self.turn % 4 == 0)]
             jobs, cost = [], 0
@@ -294,10 +295,14 @@ class Engine:
 
     def _watch(self) -> None:
         while not self._stop.wait(0.2):
-            w = self.worker
-            if not w.is_alive(): self._replace("died")
-            elif w.busy_since and time.monotonic() - w.busy_since > self.hang: self._replace("hung")
-            if self._again.is_set() or self._changed(): self._again.clear(); self.reloads += self._load()
+            try: self._look()
+            except Exception as e: _log.error("the watcher goes on after %s: %s", type(e).__name__, e)  # without it nothing would heal any more
+
+    def _look(self) -> None:
+        since = self.worker.busy_since  # read once: the worker sets it to None at any moment
+        if not self.worker.is_alive(): self._replace("died")
+        elif since and time.monotonic() - since > self.hang: self._replace("hung")
+        if self._again.is_set() or self._changed(): self._again.clear(); self.reloads += self._load()
 
     def _changed(self) -> bool:
         "True where another artefact lies at the place this one came from, or none could be read yet (looked at once a second)."

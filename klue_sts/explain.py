@@ -73,7 +73,7 @@ def explain(
     texts = [*dict.fromkeys([*pair, *(v for side in variants for v in side if not scorer.problem(v))])]
     vectors = dict(zip(texts, scorer.encode(texts).astype(np.float64)))
     cosine = lambda a, b: float(np.clip(vectors[a] @ vectors[b], -1, 1)) if a in vectors else 0.0  # nothing left: nothing in common
-    whole, score = cosine(*pair), float(scorer.score([sentence1], [sentence2])[0])
-    words = [[Word(t[a:b], a, b, whole - cosine(v, other)) for (a, b), v in zip(spans[i], variants[i])] for i, (t, other) in enumerate(zip(pair, pair[::-1]))]
+    score = cosine(*pair)
+    words = [[Word(t[a:b], a, b, score - cosine(v, other)) for (a, b), v in zip(spans[i], variants[i])] for i, (t, other) in enumerate(zip(pair, pair[::-1]))]
     threshold = scorer.info["threshold"]
     return Explanation(score, float(similarity(score, scorer.info["calibration"])), int(score >= threshold), threshold, *words)

@@ -19,8 +19,8 @@ from .preprocess import clean_text
 
 # %% auto #0
 __all__ = ['MAX_CHARS', 'ArtefactError', 'model_path', 'read_info', 'fit_calibration', 'similarity', 'shorten', 'threshold_of',
-           'Prediction', 'cpu_limit', 'check_text', 'Scorer', 'get_scorer', 'predict', 'export_onnx', 'check_parity',
-           'sort_dimensions', 'package_model', 'write_info']
+           'Prediction', 'cpu_limit', 'check_text', 'Scorer', 'threads_wanted', 'get_scorer', 'predict', 'export_onnx',
+           'check_parity', 'sort_dimensions', 'package_model', 'write_info']
 
 # %% ../nbs/05a_infer.ipynb #074ab385
 MAX_CHARS = 2000  # characters per sentence; the longest sentence of KLUE-STS dev has 113
@@ -232,12 +232,20 @@ def _verify(path: Path, info: dict, files: list) -> None:
         except OSError as e: raise ArtefactError(f"{name} is missing from {path.name!r}; package the model again") from e
         if hashlib.sha256(data).hexdigest() != info["files"][name]["sha256"]: raise ArtefactError(f"{name} of {path.name!r} differs from klue_sts.json (damaged or half-written); package the model again")
 
+def threads_wanted(
+    env=None,  # mapping; None: os.environ
+) -> int:  # 0: not set
+    "The threads of a forward pass that KLUE_STS_THREADS asks for."
+    given = (os.environ if env is None else env).get("KLUE_STS_THREADS") or "0"
+    if not (given.isascii() and given.isdecimal()): raise ValueError(f"KLUE_STS_THREADS must be a whole number from 0, got {given!r}; unset it for the default")
+    return int(given)
+
 def _session(file: Path, threads: int = None):
     "CPU session; small models run fastest on one thread, larger ones on the CPUs this process may use."
     import onnxruntime as ort
     small, cpus = file.stat().st_size < 40e6, cpu_limit()
     options = ort.SessionOptions()
-    options.intra_op_num_threads = threads or int(os.environ.get("KLUE_STS_THREADS", 0)) or (1 if small else cpus)
+    options.intra_op_num_threads = threads or threads_wanted() or (1 if small else cpus)
     options.inter_op_num_threads, options.log_severity_level = 1, 3
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # waiting threads must not burn the CPU quota
     return ort.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])

@@ -18,6 +18,8 @@ from http import HTTPStatus
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from .infer import threads_wanted
+
 # %% auto #0
 __all__ = ['Settings', 'read_settings', 'problem', 'error_response', 'Keys', 'RateLimit', 'BodyLimit', 'Guard', 'Metrics']
 
@@ -53,6 +55,7 @@ def read_settings(
         value = given.get(f.name) if given.get(f.name) is not None else env.get(name) or f.default
         if isinstance(f.default, tuple): out[f.name] = tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else tuple(value)
         else: out[f.name] = _number(name, value, f.default, f.name in may_be_zero)
+    threads_wanted(env)  # the model reads it; a bad one stops the start as well
     return Settings(**out)
 
 def _number(name: str, value, default, zero: bool):

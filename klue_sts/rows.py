@@ -10,7 +10,11 @@ import csv
 import io
 import json
 import math
+import re
+import threading
+import time
 from http import HTTPStatus
+from itertools import islice
 
 import numpy as np
 
@@ -18,8 +22,8 @@ from .engine import Encoded, Engine, Refused
 from .infer import Scorer, similarity
 
 # %% auto #0
-__all__ = ['BadInput', 'read_json', 'write_json', 'BadRow', 'read_rows', 'check_row', 'result', 'Gone', 'encode', 'piece',
-           'score_rows']
+__all__ = ['BadInput', 'read_json', 'one_at_a_time', 'write_json', 'BadRow', 'read_rows', 'check_row', 'result', 'Gone', 'encode',
+           'piece', 'score_rows']
 
 # %% ../nbs/06c_rows.ipynb #2aa5ec3d
 class BadInput(ValueError):
@@ -48,6 +52,15 @@ def read_json(
     except ValueError as e: why = f"is not valid JSON ({e}); send finite numbers of ordinary length"
     raise BadInput(f"{what} {why}", status=400)
 
+_one_large = threading.Lock()
+
+def one_at_a_time(
+    read,  # function that parses
+    *args,  # its arguments
+):  # what it gives
+    "Parse a large body while no other one is parsed: ten MiB of JSON can become some hundred MiB of objects."
+    with _one_large: return read(*args)
+
 def write_json(
     value,  # what read_json gives, or numbers and text
 ) -> bytes:
@@ -66,37 +79,42 @@ def read_rows(
     max_rows: int,
 ) -> list:  # one value per row; BadRow where it could not be read
     "Rows of a JSON, NDJSON or CSV file."
-    if not data.strip(): raise BadInput(f"the file is empty; {_SHAPES}", "file")
     try: text = data.decode("utf-8-sig")
     except UnicodeDecodeError as e: raise BadInput(f"the file is not UTF-8 (byte {e.start}); save it as UTF-8", "file") from None
-    rows = _read_lines(text) if text.lstrip()[0] == "{" and text.strip().find("\n") > 0 and not _is_one(text) else _read_whole(data) if text.lstrip()[0] in "[{" else _read_csv(text)
+    first = text.lstrip()[:1]
+    if not first: raise BadInput(f"the file is empty; {_SHAPES}", "file")
+    rows = _rows_in(read_json(data, "the file")) if first == "[" else _read_objects(data, text) if first == "{" else _read_csv(text)
+    rows = list(islice(rows, max_rows + 1))  # what is not allowed is not read
     if not rows: raise BadInput(f"the file holds no row; {_SHAPES}", "file")
-    if len(rows) > max_rows: raise BadInput(f"the file has {len(rows)} rows, at most {max_rows} are allowed; split it", "file", 413)
+    if len(rows) > max_rows: raise BadInput(f"the file has more than {max_rows} rows; split it", "file", 413)
     return rows
 
-def _is_one(text: str) -> bool:
-    "True where the text is one JSON value over several lines rather than one per line."
-    try: json.loads(text.lstrip().split("\n", 1)[0])
-    except (ValueError, RecursionError): return True
-    return False
+def _row_of(line: str):
+    "The JSON value of a line, or `BadRow`."
+    try: return read_json(line.encode("utf-8", "surrogatepass"), "the line")
+    except BadInput as e: return BadRow(e.detail)
 
-def _read_lines(text: str) -> list:
-    def one(line):
-        try: return read_json(line.encode("utf-8", "surrogatepass"), "the line")
-        except BadInput as e: return BadRow(e.detail)
-    return [one(line) for line in text.split("\n") if line.strip()]
+def _lines(text: str): return (m[0] for m in re.finditer(r"[^\n]+", text) if m[0].strip())
 
-def _read_whole(data: bytes) -> list:
-    found = read_json(data, "the file")
+def _read_objects(data: bytes, text: str):
+    "Rows of a text that begins with {: one object per line whichever lines are broken, one row alone, or one object that holds the rows."
+    try: found = read_json(data, "the file")
+    except BadInput:
+        read = [isinstance(_row_of(line), dict) for line in islice(_lines(text), 1000)]
+        if not read[0] and 2 * sum(read) < len(read): raise  # one value over several lines, broken somewhere
+        return map(_row_of, _lines(text))
+    return [found] if "sentence1" in found and "results" not in found else _rows_in(found)
+
+def _rows_in(found) -> list:
     rows = found.get("results") if isinstance(found, dict) else found
     if not isinstance(rows, list): raise BadInput(f"the file holds no list of rows; {_SHAPES}", "file")
     return rows
 
-def _read_csv(text: str) -> list:
+def _read_csv(text: str):
     try:
         reader = csv.DictReader(io.StringIO(text, newline=""))
         if missing := {"sentence1", "sentence2"} - set(reader.fieldnames or ()): raise BadInput(f"the CSV header lacks {sorted(missing)}; {_SHAPES}", "file")
-        return [{k: v for k, v in row.items() if k in ("id", "sentence1", "sentence2") and v is not None} for row in reader]
+        for row in reader: yield {k: v for k, v in row.items() if k in ("id", "sentence1", "sentence2") and v is not None}
     except csv.Error as e: raise BadInput(f"the file is not valid CSV ({e}); {_SHAPES}", "file") from None
 
 # %% ../nbs/06c_rows.ipynb #479561c2
@@ -108,6 +126,7 @@ def check_row(
     "Both sentences of a row, cleaned; or what is wrong with it."
     if isinstance(row, BadRow): return None, {"field": where.rstrip("."), "detail": str(row)}
     if not isinstance(row, dict): return None, {"field": where.rstrip("."), "detail": "a row must be an object with sentence1 and sentence2"}
+    if isinstance(row.get("id"), (list, dict)): return None, {"field": where + "id", "detail": "id must be text, a number, true, false or null; send a plain value"}
     out = []
     for name in ("sentence1", "sentence2"):
         if name not in row: return None, {"field": where + name, "detail": f"{name} is missing; send it"}
@@ -188,13 +207,13 @@ def _scorer(engine: Engine) -> Scorer:
 
 def _problem(error: dict) -> dict: return {"type": "about:blank", "title": HTTPStatus(422).phrase, "status": 422, **error}
 
-def _named(row, answer: dict) -> dict: return {"id": row["id"], **answer} if isinstance(row, dict) and "id" in row else answer
+def _named(row, answer: dict) -> dict: return {"id": row["id"], **answer} if isinstance(row, dict) and not isinstance(row.get("id", []), (list, dict)) else answer
 
 async def _patiently(engine, texts, seconds, left, bulk):
     "A piece of a file waits where a pair would be refused."
-    for _ in range(int(seconds * 20)):
+    end = time.monotonic() + seconds
+    while True:
         try: return await encode(engine, texts, seconds, left, bulk)
         except Refused as e:
-            if e.status != 429 or not bulk: raise
+            if e.status != 429 or not bulk or time.monotonic() > end: raise
         await asyncio.sleep(0.05)
-    raise Refused(429, "the server has been busy for too long", 1)

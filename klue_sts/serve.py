@@ -19,6 +19,7 @@ import struct
 import sys
 import threading
 import time
+from concurrent.futures import TimeoutError as FutureTimeout  # Python 3.10: not yet the builtin one
 from contextlib import asynccontextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -38,11 +39,11 @@ from .engine import Engine, JobQueue, Refused
 from .infer import MAX_CHARS, Scorer, get_scorer, shorten
 from .limits import BodyLimit, Guard, Metrics, error_response, problem, read_settings
 from .pred import FileAnswer, Pair, PairAnswer, Problem, findings, left, score_file, score_pair, served, unreadable, uploaded
-from .rows import BadInput, Gone, encode, read_json, read_rows, score_rows, write_json
+from .rows import BadInput, Gone, encode, one_at_a_time, read_json, read_rows, score_rows, write_json
 
 # %% ../nbs/07_serve.ipynb #4fc9cff0
 _SENTENCE = {"type": "string", "minLength": 1, "maxLength": MAX_CHARS}
-_ROW = {"type": "object", "required": ["sentence1", "sentence2"], "properties": {"id": {}, "sentence1": _SENTENCE, "sentence2": _SENTENCE}, "example": {"sentence1": "거실 에어컨 좀 꺼 줄래?", "sentence2": "에어컨 전원을 내려 주세요."}}
+_ROW = {"type": "object", "required": ["sentence1", "sentence2"], "properties": {"id": {"type": ["string", "number", "boolean", "null"]}, "sentence1": _SENTENCE, "sentence2": _SENTENCE}, "example": {"sentence1": "거실 에어컨 좀 꺼 줄래?", "sentence2": "에어컨 전원을 내려 주세요."}}
 _PROBLEM = {"type": "object", "required": ["type", "title", "status", "detail", "errors"], "properties": {"type": {"type": "string"}, "title": {"type": "string"}, "status": {"type": "integer"}, "detail": {"type": "string"},
             "errors": {"type": "array", "items": {"type": "object", "properties": {"field": {"type": "string"}, "detail": {"type": "string"}}}}}}
 
@@ -59,7 +60,7 @@ _POSTS = (400, 401, 413, 422, 429, 503, 504)  # what a route that scores may ans
 async def _body(request: Request):
     "The JSON value of the request; a large one is read off the event loop."
     data = await request.body()
-    return read_json(data) if len(data) < 10**5 else await asyncio.to_thread(read_json, data)
+    return read_json(data) if len(data) < 10**5 else await asyncio.to_thread(one_at_a_time, read_json, data)
 
 def _field(body, name: str, kind: type, says: str, default=None):
     "A field of a JSON object, or `BadInput` that names it."
@@ -74,15 +75,16 @@ def _few(items: list, name: str, most: int) -> list:
     return items
 
 async def _vectors(request: Request, texts: list, where: str) -> list:
-    "Encoded texts, in order, or `BadInput` that names the first bad one (`where`: format of its place)."
-    engine, out = served(request), []
-    most = request.app.state.settings.max_rows
-    size = 32 if len(texts) <= 32 else 128
-    for start in range(0, len(_few(texts, where.split(".")[0], most)), size):
-        part = texts[start:start + size]
-        clean = [_clean(engine.loaded.scorer, t, where.format(start + i)) for i, t in enumerate(part)]
-        out += await encode(engine, clean, request.app.state.settings.deadline, left(request), bulk=len(texts) > 32)
-    return out
+    "Encoded texts, in order and all by one artefact, or `BadInput` that names the first bad one (`where`: format of its place)."
+    engine, settings = served(request), request.app.state.settings
+    size = 32 if len(_few(texts, where.split(".")[0], settings.max_rows)) <= 32 else 128
+    for _ in range(2):  # once more where the artefact was replaced meanwhile
+        scorer = engine.loaded.scorer
+        check = lambda: [_clean(scorer, t, where.format(i)) for i, t in enumerate(texts)]
+        clean = check() if size == 32 else await asyncio.to_thread(check)
+        out = [e for start in range(0, len(clean), size) for e in await encode(engine, clean[start:start + size], settings.deadline, left(request), bulk=size > 32)]
+        if all(e.by is scorer for e in out): return out
+    raise Refused(503, "the model was replaced while this request was answered", 1)
 
 def _clean(scorer: Scorer, text, field: str) -> str:
     try: return scorer._clean([text], lambda _: field)[0]
@@ -105,7 +107,7 @@ async def score_upload(
 ) -> Response:
     "Score a CSV, JSON or NDJSON file; answers stream back, one JSON object per line, in order."
     settings, engine = request.app.state.settings, served(request)
-    rows = await asyncio.to_thread(read_rows, data, settings.max_rows)
+    rows = await asyncio.to_thread(one_at_a_time, read_rows, data, settings.max_rows)
 
     async def lines():
         async for part in score_rows(engine, rows, settings.deadline, where="row {}.", keep_going=True):
@@ -145,12 +147,9 @@ class _Through:
     def problem(self, text, where: str = "sentence") -> str: return self.scorer.problem(text, where)
 
     def encode(self, texts: list) -> np.ndarray:
-        future = self.engine.submit(self.scorer._clean(list(texts), str), self.seconds, bulk=True)
-        return np.array([e.vector for e in future.result(self.seconds)])
-
-    def score(self, left: list, right: list) -> np.ndarray:
-        v = self.encode([*left, *right]).astype(np.float64)
-        return np.clip((v[:len(left)] * v[len(left):]).sum(1), -1, 1)
+        found = self.engine.submit(self.scorer._clean(list(texts), str), self.seconds, bulk=True).result(self.seconds)
+        self.info = found[0].by.info  # of the artefact that answered
+        return np.array([e.vector for e in found])
 
 async def explain_pair(request: Request) -> Response:
     "Score of a pair and the weight of every word of it."
@@ -159,7 +158,7 @@ async def explain_pair(request: Request) -> Response:
     pair = [_field(body, name, str, "text") for name in ("sentence1", "sentence2")]
     for text, name in zip(pair, ("sentence1", "sentence2")): _clean(through.scorer, text, name)
     try: return _json((await asyncio.to_thread(explain, through, *pair)).to_dict())
-    except TimeoutError: raise Refused(504, "no answer in time; send shorter sentences, or try again later", 1) from None
+    except FutureTimeout: raise Refused(504, "no answer in time; send shorter sentences, or try again later", 1) from None
 
 # %% ../nbs/07_serve.ipynb #df147c2c
 class Health(BaseModel):
@@ -343,13 +342,14 @@ def create_app(
     MultiPartParser.spool_max_size = max(MultiPartParser.spool_max_size, s.max_body)  # uploads stay in memory, so a full or read-only disk does no harm
     limits = dict(max_bytes=s.max_body, pair_bytes=min(s.max_pair, s.max_body), pair_paths=_SMALL_PATHS)
     app.add_middleware(BodyLimit, **limits)
-    if s.cors: _open_to(app, s.cors)
-    direct = {} if s.cors else {path: BodyLimit(_Direct(fn), **limits) for path, fn in (("/score", score), ("/similarity", similarity_hf), ("/v1/embeddings", embeddings))}
-    app.guard = lambda rest: Guard(rest, s, app.state.engine, app.state.metrics.observe, _PAIR_PATHS, direct)
+    direct = {path: BodyLimit(_Direct(fn), **limits) for path, fn in (("/score", score), ("/similarity", similarity_hf), ("/v1/embeddings", embeddings))}
+    app.guard = lambda rest: _open_to(Guard(rest, s, app.state.engine, app.state.metrics.observe, _PAIR_PATHS, direct), s.cors)
     return app
 
-def _open_to(app: FastAPI, origins: tuple) -> None:
+def _open_to(app, origins: tuple):
+    "The app, open to pages of these origins; outside the guard, so that a page can read its refusals too."
+    if not origins: return app
     from starlette.middleware.cors import CORSMiddleware
-    app.add_middleware(CORSMiddleware, allow_origins=list(origins), allow_methods=["GET", "POST"], allow_headers=["authorization", "content-type"], expose_headers=["retry-after"])
+    return CORSMiddleware(app, allow_origins=list(origins), allow_methods=["GET", "POST"], allow_headers=["authorization", "content-type"], expose_headers=["retry-after"])
 
 app = create_app()

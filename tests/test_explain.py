@@ -56,7 +56,7 @@ class Counting:
 
     def __init__(self): self.inner, self.info, self.texts, self.calls = get_scorer(), get_scorer().info, 0, 0
     def problem(self, *a): return self.inner.problem(*a)
-    def score(self, *a): return self.inner.score(*a)
+    def score(self, *a): raise AssertionError("everything goes through one call of encode")
     def encode(self, texts):
         self.calls, self.texts = self.calls + 1, self.texts + len(texts)
         return self.inner.encode(texts)

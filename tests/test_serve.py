@@ -370,13 +370,13 @@ def test_score_rows_in_order_and_as_predicted(client, dev, n):
 
 def test_a_bad_row_costs_the_others_nothing(client, dev):
     rows = rows_of(dev)
-    bad = {0: "text", 5: {"id": [1, {"x": None}], "sentence1": " ", "sentence2": "가"}, 6: {"sentence1": "가"}, 20: {"sentence1": "가", "sentence2": 1}, 32: {"id": "\ud800", "sentence1": "가", "sentence2": "★"}}
+    bad = {0: "text", 5: {"id": 1.5, "sentence1": " ", "sentence2": "가"}, 6: {"sentence1": "가"}, 20: {"sentence1": "가", "sentence2": 1}, 32: {"id": "\ud800", "sentence1": "가", "sentence2": "★"}}
     for i, row in bad.items(): rows[i] = row
     r = client.post("/score", content=json.dumps({"pairs": rows}).encode())
     got = r.json()["results"]
     assert r.status_code == 200 and [i for i, row in enumerate(got) if "error" in row] == list(bad)
     assert [got[i]["error"]["field"] for i in bad] == ["pairs.0", "pairs.5.sentence1", "pairs.6.sentence2", "pairs.20.sentence2", "pairs.32.sentence2"]
-    assert got[5]["id"] == [1, {"x": None}] and got[32]["id"] == "\ud800" and "id" not in got[6]
+    assert got[5]["id"] == 1.5 and got[32]["id"] == "\ud800" and "id" not in got[6]
     want = predict(*map(list, zip(*dev)))
     assert all(got[i]["score"] == pytest.approx(want[i].score, abs=1e-6) for i in range(33) if i not in bad)
 
@@ -475,6 +475,44 @@ def test_two_megabytes_are_refused_cheaply(client):
     assert len(body) > 2e6 and min(spent) < 0.02  # the test client's own work included
 
 
+@pytest.mark.parametrize("depth", [1, 300, *range(900, 1001, 4)])
+def test_a_nested_id_is_its_rows_error(client, depth):
+    rows = [f'{{"id": {"[" * depth}{"]" * depth}, "sentence1": "방이 넓어요.", "sentence2": "객실이 넓습니다."}}', json.dumps(rows_of(PAIRS[:1])[0])]
+    json_, lines = client.post("/score", content=f'{{"pairs": [{",".join(rows)}]}}'), client.post("/score/file", files={"file": ("f", "\n".join(rows[::-1]).encode())})
+    assert (json_.status_code == 200 and "id must be text" in json_.json()["results"][0]["error"]["detail"]) or (json_.status_code == 400 and "too deep" in json_.text)
+    got = [json.loads(line) for line in lines.text.split("\n") if line]
+    assert lines.status_code == 200 and len(got) == 2 and "score" in got[0] and "error" in got[1]
+
+
+def test_an_upload_above_the_limits_is_refused_before_it_is_built(client):
+    import tracemalloc
+    for data in (b"{}\n" + b"x\n" * 10**6, b"sentence1,sentence2\n" + b"a,b\n" * 10**6):
+        tracemalloc.start()
+        r = client.post("/score/file", files={"file": ("f", data)})
+        peak = tracemalloc.get_traced_memory()[1]; tracemalloc.stop()
+        assert r.status_code == 413 and "more than 10000 rows" in r.json()["detail"] and peak < 15 * len(data)
+
+
+# --- a new artefact between the parts of one request
+
+@pytest.mark.parametrize("swaps, status", [(1, 200), (9, 503)])
+def test_vectors_of_two_artefacts_never_meet(swaps, status):
+    from klue_sts.engine import Loaded
+    from klue_sts.infer import Scorer
+    texts = [f"{i}번 방이 조용하고 깨끗해요." for i in range(201)]
+    with TestClient(create_app()) as c:
+        engine, made, submit = c.app.state.engine, [], c.app.state.engine.submit
+        def swapping(*a, **kw):
+            future = submit(*a, **kw); found = future.result(10)
+            if len(made) < swaps: made.append(Scorer()); engine.loaded = Loaded(made[-1], 100)
+            return future
+        engine.submit = swapping
+        for path, body in (("/v1/embeddings", {"input": texts}), ("/similarity", {"inputs": {"source_sentence": texts[0], "sentences": texts}})):
+            r = c.post(path, json=body); made.clear()
+            assert r.status_code == status, r.text
+            if status == 503: assert "replaced" in r.json()["detail"]
+
+
 # --- guarding
 
 def test_security_headers(client):
@@ -499,6 +537,11 @@ def test_cross_origin_is_closed_unless_opened():
     with TestClient(create_app(cors="https://a.example")) as c:
         assert c.options("/score", headers=ask).headers["access-control-allow-origin"] == "https://a.example"
         assert "access-control-allow-origin" not in c.options("/score", headers=ask | {"origin": "https://b.example"}).headers
+    with TestClient(create_app(cors="https://a.example", rate=0.001, burst=1, api_keys="k")) as c:
+        sent = lambda key: score(c, rows_of(PAIRS[:1]), headers={"origin": "https://a.example", "authorization": f"Bearer {key}"})
+        answers = [sent("x"), sent("k"), sent("k")]
+        assert [r.status_code for r in answers] == [401, 200, 429]
+        assert {r.headers.get("access-control-allow-origin") for r in answers} == {"https://a.example"} and answers[2].headers["access-control-expose-headers"] == "retry-after"
 
 
 def test_api_key():
