@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from .baselines import run_jobs, weights_digest
+from .baselines import run_jobs
 from .data import _find_local, content_digest, load_klue_sts
 from .distil import silver_frame, silver_pairs
 from .losses import encoder_cosines, open_encoder, pair_ids
 from .mini import MiniRecipe, _corpus, borrow_vectors, make_start, mini_data, new_encoder
 from .pretrain import PretrainConfig, _pack_corpus, contrast, load_nli, paraphrase_triples, pretrain
-from .train import TrainConfig, _versions
+from .train import TrainConfig, _versions, weights_digest
 
 # %% ../nbs/04g_ablation.ipynb #9a067dd3
 ROWS = {  # name → (start, data, changes to the settings)

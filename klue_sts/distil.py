@@ -19,7 +19,7 @@ from .data import COLUMNS, DataError, check_no_crossing, label_views
 from .losses import HalfTrainer, cpu_has_bf16, drop_tokens, encode_ids, fit_pairs, flat_pearson, open_encoder, pad_ids, pair_ids, pooled
 from .metrics import sts_metrics
 from .preprocess import clean_text
-from .train import TrainConfig, TrainResult, _finished, bucket_batches, run_folder
+from .train import TrainConfig, TrainResult, _finished, bucket_batches, run_folder, same_base
 
 # %% ../nbs/04e_distil.ipynb #24cc56e9
 def open_cross_encoder(
@@ -83,10 +83,10 @@ def train_cross_encoder(
     from safetensors.torch import save_file
     check_no_crossing(train_df, valid_df)
     run = run_folder(cfg, train_df, valid_df, Path(out) / "cross")
+    same_base(cfg, run)
     if (run / "summary.json").exists(): return _finished(run)
-    run.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(cfg.seed)
-    model, tokenizer = open_cross_encoder(cfg.base, max(0.0, cfg.dropout))
+    model, tokenizer = open_cross_encoder(cfg.base, cfg.dropout)
     if cfg.freeze_embeddings: model.encoder.get_input_embeddings().weight.requires_grad_(False)
     start, history = time.perf_counter(), _cross_loop(cfg, model, tokenizer, train_df, valid_df)
     save_file({k: v.half().contiguous() for k, v in model.state_dict().items()}, run / "cross.safetensors")

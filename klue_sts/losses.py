@@ -23,15 +23,16 @@ import pandas as pd
 from .data import check_no_crossing
 from .metrics import sts_metrics
 from .preprocess import clean_text
-from .train import LOSSES, TrainConfig, TrainResult, _finished, _loss, _versions, _weights, bucket_batches, build_model, run_folder, train
+from .train import LOSSES, TrainConfig, TrainResult, _finished, _loss, _versions, _weights, bucket_batches, build_model, run_folder, same_base, train
 
 # %% ../nbs/04c_losses.ipynb #d35f8f6e
 def open_encoder(
     path,  # sentence-transformers folder
-    dropout: float = 0.0,  # hidden and attention dropout while training
+    dropout: float = 0.0,  # hidden and attention dropout while training; -1 keeps the base's own
 ):  # SentenceTransformer in float32 on the CPU
     "An encoder ready for the loop of this notebook."
     model = build_model(str(path), dropout=dropout, device="cpu")
+    if model.tokenizer.pad_token_id != 0: raise ValueError(f"the padding token of {path} has id {model.tokenizer.pad_token_id}; this loop reads id 0 as padding: use `train` (04_train)")
     model[0].model.config._attn_implementation = "eager"  # short sentences: plain matrix products beat the fused CPU kernel, whose backward pass is slow
     return model
 
@@ -209,13 +210,14 @@ def fit_pairs(
     "`train` without its framework, for small encoders on a CPU: token ids made once, bf16 on fp32 masters where the CPU has it; a finished run is not repeated."
     import torch
     check_no_crossing(train_df, valid_df)
+    if cfg.precision == "tf32": raise ValueError("precision='tf32' is a GPU's; this loop runs on the CPU: leave it at 'auto'")
     run = run_folder(cfg, train_df, valid_df, out)
+    same_base(cfg, run)
     if (run / "summary.json").exists() and (not keep or (run / "model").exists()): return _finished(run)
-    run.mkdir(parents=True, exist_ok=True)
     (run / "metrics.jsonl").write_text("")
     (run / "config.json").write_text(json.dumps(asdict(cfg), indent=1) + "\n")
     torch.manual_seed(cfg.seed)
-    fit, start, losses = _Fit(cfg, open_encoder(cfg.base, max(cfg.dropout, 0.0)), train_df, valid_df, run), time.perf_counter(), []
+    fit, start, losses = _Fit(cfg, open_encoder(cfg.base, cfg.dropout), train_df, valid_df, run), time.perf_counter(), []
     batches = fit.batches()
     for step in range(1, fit.steps + 1):
         losses.append(sum(fit.backward(next(batches)) for _ in range(cfg.accumulate)))

@@ -5,14 +5,15 @@
 # %% auto #0
 __all__ = ['SPECIAL', 'load_kiwi', 'analyse', 'surface_units', 'build_vocab', 'build_tokenizer', 'morpheme_vectors',
            'piece_vectors', 'corpus_vectors', 'join_vectors', 'new_encoder', 'add_back_translation', 'mini_data',
-           'MiniRecipe', 'borrow_vectors', 'make_start', 'make_mini']
+           'MiniRecipe', 'borrow_vectors', 'kept_stage', 'note_stage', 'texts_digest', 'make_start', 'make_mini']
 
 # %% ../nbs/04a_mini.ipynb #d04c799e
+import hashlib
 import json
 import logging
 import unicodedata
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -278,6 +279,25 @@ def borrow_vectors(
     known, vectors, _ = morpheme_vectors(kiwi, ids); log.info("recovered %d morpheme vectors", len(known))
     return {"own": len(own), "texts": every, "morphemes": found, "known": known, "vectors": vectors}
 
+def kept_stage(
+    folder,  # of a finished stage: an encoder
+    settings: dict,  # all it depends on; plain values
+) -> bool:  # False: not there, or not written to its end
+    "True where the stage lies there, made with these settings; other settings are an error, not a silent reuse."
+    noted = Path(folder) / "made_with.json"
+    if not noted.exists(): return False
+    old, new = json.loads(noted.read_text(encoding="utf-8")), json.loads(json.dumps(settings))
+    if changed := {k: f"{old.get(k)} → {new.get(k)}" for k in {**old, **new} if old.get(k) != new.get(k)}: raise ValueError(f"{folder} was made with other settings {changed}; name another out folder, or remove it")
+    return True
+
+def note_stage(folder, settings: dict) -> None:
+    "Mark a stage as finished; written last."
+    (Path(folder) / "made_with.json").write_text(json.dumps(settings, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+
+def texts_digest(texts) -> str:
+    "SHA-256 of strings in their order."
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()
+
 def make_start(
     recipe: MiniRecipe,  # settings
     texts: list,  # training sentences
@@ -286,9 +306,9 @@ def make_start(
     borrowed: dict = None,  # from borrow_vectors(texts, corpus); default: asked here
     plain: list = None,  # more plain text for the corpus vectors; default: only `texts` and `corpus`
 ) -> Path:  # the untrained encoder's folder
-    "Vocabulary, vectors and the untrained encoder; skipped where the folder has it already."
-    out = Path(out)
-    if (out / "start" / "modules.json").exists(): return out / "start"
+    "Vocabulary, vectors and the untrained encoder; skipped where the folder has it already, made with the same settings and texts."
+    out, made_with = Path(out), {f.name: getattr(recipe, f.name) for f in fields(MiniRecipe)} | {"texts": texts_digest([*texts, *corpus])}
+    if kept_stage(out / "start", made_with): return out / "start"
     b = borrowed or borrow_vectors(texts, corpus)
     units, chars = Counter(), Counter()
     for k, (t, m) in enumerate(zip(b["texts"], b["morphemes"])):
@@ -301,7 +321,9 @@ def make_start(
         near, seen = corpus_vectors(tokenizer, sorted({*b["texts"], *map(clean_text, plain or [])}))
         pieces, count = join_vectors([pieces, near], seen), count + seen
     logging.getLogger(__name__).info("%d of %d pieces have a vector", (count > 0).sum(), len(count))
-    return new_encoder(tokenizer, pieces, count, out, recipe.layers, recipe.heads, recipe.seed, recipe.width)
+    start = new_encoder(tokenizer, pieces, count, out, recipe.layers, recipe.heads, recipe.seed, recipe.width)
+    note_stage(start, made_with)
+    return start
 
 def make_mini(
     out="runs/mini",  # working folder; every finished stage is kept there and not repeated

@@ -113,15 +113,16 @@ def find_leaks(
     "Sentences of `held` that stand, exactly or nearly, in `train`; `whole_pair` marks pairs leaked on both sides."
     import pandas as pd
     from klue_sts.data import near_duplicates
-    owners = lambda df: [(clean_text(t), g) for g, *ts in zip(df["guid"], df["sentence1"], df["sentence2"]) for t in ts]
+    owners = lambda df: [(clean_text(t), (g, side)) for g, *ts in zip(df["guid"], df["sentence1"], df["sentence2"]) for side, t in enumerate(ts)]
     left, right = owners(train), owners(held)
     texts = list(dict.fromkeys(t for t, _ in left + right))
     where = {t: ([], []) for t in texts}
-    for side, rows in enumerate((left, right)):
-        for t, g in rows: where[t][side].append(g)
+    for frame, rows in enumerate((left, right)):
+        for t, owner in rows: where[t][frame].append(owner)
     same = [(i, i, 1.0) for i in range(len(texts))]
-    hits = [("exact" if i == j else "near", sim, a, b) for i, j, sim in same + near_duplicates(texts, threshold)
+    hits = [("exact" if i == j else "near", sim, *a, *b) for i, j, sim in same + near_duplicates(texts, threshold)
             for x, y in {(i, j), (j, i)} for a in where[texts[x]][0] for b in where[texts[y]][1]]
-    out = pd.DataFrame(hits, columns=["kind", "similarity", "train_guid", "held_guid"]).drop_duplicates()
-    out["whole_pair"] = out.groupby(["train_guid", "held_guid"])["kind"].transform("size") > 1
-    return out.sort_values(["kind", "held_guid"], ignore_index=True)
+    out = pd.DataFrame(hits, columns=["kind", "similarity", "train_guid", "train_side", "held_guid", "held_side"])
+    sides = out.groupby(["train_guid", "held_guid"])[["train_side", "held_side"]].transform("nunique")
+    out["whole_pair"] = (sides == 2).all(axis=1)  # both sentences of the one pair, each with a sentence of its own in the other
+    return out.drop(columns=["train_side", "held_side"]).drop_duplicates().sort_values(["kind", "held_guid"], ignore_index=True)

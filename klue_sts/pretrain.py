@@ -7,13 +7,14 @@ __all__ = ['PretrainConfig', 'pack_texts', 'exact_batches', 'close_to', 'mask_wo
            'paraphrase_triples', 'contrast', 'PretrainRecipe', 'make_pretrained']
 
 # %% ../nbs/04f_pretrain.ipynb #9613cd22
+import hashlib
 import json
 import logging
 import math
 import shutil
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -22,9 +23,9 @@ from tqdm import tqdm
 
 from .data import _find_local
 from .losses import HalfTrainer, open_encoder, pad_ids, pooled
-from .mini import MiniRecipe, _corpus, _corpus_lines, make_start, mini_data
+from .mini import MiniRecipe, _corpus, _corpus_lines, kept_stage, make_start, mini_data, note_stage, texts_digest
 from .preprocess import clean_text
-from .train import TrainConfig, bucket_batches, train
+from .train import TrainConfig, bucket_batches, train, weights_digest
 
 # %% ../nbs/04f_pretrain.ipynb #71983894
 @dataclass
@@ -187,11 +188,12 @@ def pretrain(
     out,  # folder: model/ (the result), checkpoint/, log.jsonl
     cfg: PretrainConfig = None,  # settings
 ) -> Path:  # out/model
-    "Masked-word pre-training against the clock; a finished folder is kept, a checkpoint is continued with the minutes that were left."
+    "Masked-word pre-training against the clock; a finished folder made with the same settings is kept, a checkpoint is continued with the minutes that were left."
     import torch
     from safetensors.torch import load_file
     cfg, out = cfg or PretrainConfig(), Path(out)
-    if (out / "model" / "modules.json").exists(): return out / "model"
+    made_with = asdict(cfg) | {"start": weights_digest(start), "texts": hashlib.sha256(packed["flat"].tobytes()).hexdigest()}
+    if kept_stage(out / "model", made_with): return out / "model"
     state = out / "checkpoint" / "state.json"
     before = json.loads(state.read_text()) if state.exists() else {"minutes": 0.0, "steps": 0, "tokens": 0}
     st = open_encoder(out / "checkpoint" if before["steps"] else start)
@@ -207,6 +209,7 @@ def pretrain(
                 bar.update(min(bar.total, round(60 * run.minutes())) - bar.n)
     if run.losses: run.note()
     run.save(out / "model")
+    note_stage(out / "model", made_with)
     shutil.rmtree(out / "checkpoint", ignore_errors=True)
     return out / "model"
 
@@ -251,8 +254,8 @@ def contrast(
 ) -> Path:  # out
     "Contrastive stage (Gao et al. 2021): a sentence must find its paraphrase among all paraphrases and hard negatives of the batch; word vectors stay."
     import torch
-    out = Path(out)
-    if (out / "modules.json").exists(): return out
+    out, made_with = Path(out), dict(epochs=epochs, batch_size=batch_size, lr=lr, temperature=temperature, dropout=dropout, seed=seed, start=weights_digest(start), triples=texts_digest(t or "" for row in triples for t in row))
+    if kept_stage(out, made_with): return out
     if not triples: raise ValueError("an empty list of triples teaches nothing; give (sentence, paraphrase, hard negative or None)")
     torch.manual_seed(seed)
     st = open_encoder(start, dropout)
@@ -269,6 +272,7 @@ def contrast(
             trainer.step(done / steps)
             done += 1
     st.save_pretrained(str(out), create_model_card=False)
+    note_stage(out, made_with)
     return out
 
 # %% ../nbs/04f_pretrain.ipynb #fa09d1ee

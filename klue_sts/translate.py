@@ -39,6 +39,7 @@ class Terms:
 
 class TranslatorRefused(ValueError):
     "The translator cannot go on at all: no key, key rejected, quota spent, terms not accepted."
+    done = ()  # what it had answered of the call, in order: paid for, so it is kept
 
 class TranslationStopped(ValueError):
     "The run stopped early; everything finished is in the cache, and the same call resumes."
@@ -214,10 +215,17 @@ def _send(translator, batch: list, source: str, target: str) -> dict:
         try: parts = split_long(t, translator.max_chars, source)
         except ValueError as e: out[t] = Translation(error=str(e)); continue
         pieces += parts; owner += [t] * len(parts)
-    answers = translator.translate(pieces, source, target) if pieces else []
+    try: answers = translator.translate(pieces, source, target) if pieces else []
+    except TranslatorRefused as e: e.done = out | _by_text(owner, e.done); raise
     if len(answers) != len(pieces): return {t: Translation(error=f"{len(answers)} answers for {len(pieces)} texts") for t in batch}
-    for t in dict.fromkeys(owner):
+    return out | _by_text(owner, answers)
+
+def _by_text(owner: list, answers) -> dict:
+    "Answers joined per text; a text of which a piece was not answered is left out."
+    out = {}
+    for t in dict.fromkeys(owner[:len(answers)]):
         own = [a for a, o in zip(answers, owner) if o == t]
+        if len(own) < owner.count(t): continue
         errors = [a.error for a in own if a.error]
         out[t] = Translation(error=errors[0]) if errors else Translation(" ".join(a.text.strip() for a in own))
     return out
@@ -244,7 +252,8 @@ def translate_all(
             send = [t for t in batch if t not in fresh]
             sent += sum(map(len, send))
             if max_chars is not None and sent > max_chars: raise TranslationStopped(f"the next batch would bring this run to {sent:,} characters, over max_chars={max_chars:,}; {len(done):,} of {len(every):,} sentences are done. Raise it and run again")
-            got = _send(translator, send, source, target) if send else {}
+            try: got = _send(translator, send, source, target) if send else {}
+            except TranslatorRefused as e: cache.put(translator, e.done, source, target); raise
             cache.put(translator, got, source, target)
             done |= fresh | got; bar.update(len(batch))
             for r in got.values(): failures = failures + 1 if r.error else 0

@@ -95,7 +95,15 @@ def _answer(texts: list, ask, source: str, target: str) -> list:
     except _Unusable as e:
         if len(texts) == 1: return [Translation(error=str(e))]
         half = len(texts) // 2
-        return _answer(texts[:half], ask, source, target) + _answer(texts[half:], ask, source, target)
+        return _in_turn([texts[:half], texts[half:]], ask, source, target)
+
+def _in_turn(packs: list, ask, source: str, target: str) -> list:
+    "Translations of several requests; a refusal carries what was answered before it."
+    done = []
+    for pack in packs:
+        try: done += _answer(pack, ask, source, target)
+        except TranslatorRefused as e: e.done = [*done, *e.done]; raise
+    return done
 
 # %% ../nbs/01d_translators.ipynb #85ccae54
 def _need(name: str, value: str, what: str) -> str:
@@ -141,7 +149,7 @@ class PapagoTranslator:
 
     def translate(self, texts: list, source: str, target: str) -> list:
         flat = [re.sub(r"\s*\n\s*", " ", t) for t in texts]
-        return [r for pack in pack_lines(flat, self.max_chars) for r in _answer(pack, lambda ts: self._ask(ts, source, target), source, target)]
+        return _in_turn(pack_lines(flat, self.max_chars), lambda ts: self._ask(ts, source, target), source, target)
 
     def _ask(self, texts: list, source: str, target: str) -> list:
         body = {"source": self._LANGS.get(source, source), "target": self._LANGS.get(target, target), "text": "\n".join(texts)}
