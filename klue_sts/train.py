@@ -356,7 +356,7 @@ def _last_step(folder: Path) -> int:
     whole = [0]
     for p in folder.glob("checkpoint-*"):
         try: whole.append(json.loads((p / "trainer_state.json").read_text())["global_step"])
-        except (OSError, ValueError, KeyError): _log.warning("%s was not written to its end; going on from an earlier one", p); shutil.rmtree(p)
+        except (OSError, ValueError, KeyError): _log.warning("%s was not written to its end; going on from an earlier one", p); shutil.rmtree(p, ignore_errors=True)
     return max(whole)
 
 def _finish(trainer, cfg, run: Path, train_df, valid_df, seconds: float, resumed_from: int) -> TrainResult:
