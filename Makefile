@@ -52,8 +52,9 @@ test: $(VENV)/.dev ## set up and run every test; ends with real counts
 nbtest: $(VENV)/.dev ## the notebooks alone, by nbdev's own runner (make test runs the same cells, each counted)
 	$(TEST_ENV) $(BIN)/nbdev_test --n_workers 2 $(if $(NB_FLAGS),--flags "$(NB_FLAGS)")
 
-slow: $(VENV)/.dev ## tests that take minutes
-	$(TEST_ENV) $(BIN)/python -m pytest --nbflags "$(NB_FLAGS) slow" -m slow nbs tests
+slow: $(VENV)/.dev ## tests that take minutes, in tests/ and in notebooks (cells marked `extra` too are experiments of hours, which have commands of their own)
+	$(TEST_ENV) $(BIN)/python -m pytest -m slow tests
+	$(TEST_ENV) $(BIN)/python -m pytest --nbflags "$(filter-out extra,$(NB_FLAGS)) slow" $$(grep -l '"#| slow' nbs/*.ipynb)
 
 bench: $(VENV)/.dev ## measurements against peers, as JSON and plots under benchmarks/results
 	@for f in benchmarks/bench_*.py benchmarks/*/bench_*.py; do $(BIN)/python $$f || exit 1; done

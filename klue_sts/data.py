@@ -9,6 +9,7 @@ __all__ = ['COLUMNS', 'EXTRA', 'THRESHOLD', 'label_views', 'frame_from_records',
            'near_duplicates', 'pair_groups', 'fold_pairs', 'split_pairs', 'check_no_crossing']
 
 # %% ../nbs/00_data.ipynb #cd87029b
+import csv
 import hashlib
 import importlib.util
 import json
@@ -16,6 +17,7 @@ import os
 import re
 import warnings
 from collections import Counter, defaultdict
+from contextlib import contextmanager
 from math import ceil
 from pathlib import Path
 
@@ -123,6 +125,14 @@ def _read_records(path: Path) -> list:
         raise DataError(f"{path.name}: expected a list of records, got {type(records).__name__}; see data/README.md for the schema")
     return records
 
+def _check_fields(path: Path, sep: str = ",", quoting: int = 0) -> None:
+    "Raise `DataError` at the first line with more fields than the header; pandas would move them to other columns."
+    with path.open(encoding="utf-8-sig", newline="") as f:
+        rows = csv.reader(f, delimiter=sep, quoting=quoting)
+        header = next(rows, [])
+        for row in rows:
+            if len(row) > len(header): raise DataError(f"{path.name}: line {rows.line_num} has {len(row)} fields, the header names {len(header)}; {'a text must not hold a tab' if quoting else 'put texts that hold a comma in double quotes'}")
+
 def read_table(
     path,  # .json (a list of records), .csv, .tsv or .parquet; UTF-8
 ) -> pd.DataFrame:  # the file's own columns and rows, texts as str
@@ -130,8 +140,9 @@ def read_table(
     path, text = Path(path), {c: str for c in ("guid", "sentence1", "sentence2", "source", "parent")}
     kind = {".csv": {}, ".tsv": {"sep": "\t", "quoting": 3}}.get(path.suffix.lower())
     try:
-        if kind is not None: return pd.read_csv(path, dtype=text, encoding="utf-8-sig", keep_default_na=False, na_values=[""], **kind)
+        if kind is not None: _check_fields(path, **kind); return pd.read_csv(path, dtype=text, encoding="utf-8-sig", keep_default_na=False, na_values=[""], **kind)
     except UnicodeDecodeError as e: raise DataError(f"{path.name}: not UTF-8 ({e.reason} at byte {e.start}); save it as UTF-8") from e
+    except csv.Error as e: raise DataError(f"{path.name}: not valid CSV ({e}); check its quotes") from e
     if path.suffix.lower() == ".json": return pd.DataFrame(_read_records(path))
     if path.suffix.lower() == ".parquet": return pd.read_parquet(path)
     raise DataError(f"{path.name}: unknown file type {path.suffix!r}; use .json, .csv, .tsv or .parquet")
@@ -249,10 +260,19 @@ def _check_content(df: pd.DataFrame, kind: str, split: str, name: str, path: Pat
     raise DataError(f"{path.name}: content differs from {name} (digest {got[:12]}…); get the official file again")
 
 # %% ../nbs/00_data.ipynb #7fb84c84
+@contextmanager
+def _whole(path: Path, name: str, local):
+    "What cannot be read though it was downloaded is no data: it leaves the cache, so that the next call asks again."
+    try: yield
+    except Exception as e:
+        if local: raise
+        path.unlink(missing_ok=True)
+        raise ConnectionError(f"what was downloaded as {name} is not that file ({type(e).__name__}: {str(e)[:80]}). Try again, or put the file into a folder and set KLUE_STS_DATA to it.") from e
+
 def fetch_file(
     name: str,  # a file name of the registry in this module
     base_url: str = None,  # another server with the same files (a mirror)
-    cache=None,  # cache folder; default: KLUE_STS_CACHE or the system's cache folder
+    cache=None,  # cache folder; default: KLUE_STS_DOWNLOADS or the system's cache folder
     timeout: float = 30,  # seconds until a silent connection counts as failed
     retries: int = 3,  # further tries after a failed download
 ) -> Path:  # the checked local file
@@ -260,7 +280,7 @@ def fetch_file(
     import pooch
     if name not in _FILES: raise ValueError(f"no data file {name!r}; known: {sorted(_FILES)}")
     home, sha = _FILES[name]
-    folder = Path(cache or os.environ.get("KLUE_STS_CACHE") or pooch.os_cache("klue_sts"))
+    folder = Path(cache or os.environ.get("KLUE_STS_DOWNLOADS") or pooch.os_cache("klue_sts"))
     pup = pooch.create(folder, base_url or home, registry={name: f"sha256:{sha}" if sha else None}, retry_if_failed=retries)
     pooch.get_logger().setLevel("WARNING")
     try: return Path(pup.fetch(name, downloader=pooch.HTTPDownloader(timeout=timeout, progressbar=False)))
@@ -290,8 +310,9 @@ def load_klue_sts(
     name = f"klue-sts-v1.1_{split}.json" if via == "github" else f"{dict(train='train', dev='validation')[split]}-00000-of-00001.parquet"
     local = _find_local(name)
     path = local or fetch_file(name, **fetch)
-    records = json.loads(path.read_text(encoding="utf-8")) if via == "github" else pd.read_parquet(path).to_dict("records")
-    df = keep_valid(frame_from_records(records), strict=True, where=name)
+    with _whole(path, name, local):
+        records = _read_records(path) if via == "github" else pd.read_parquet(path).to_dict("records")
+        df = keep_valid(frame_from_records(records), strict=True, where=name)
     _check_content(df, "klue", split, f"KLUE-STS v1.1 {split}", path, cached=not local)
     df.attrs["from"] = f"{'KLUE_STS_DATA' if local else via}:{name}"
     return df
@@ -305,10 +326,11 @@ def load_korsts(
     _check_split(split)
     local = _find_local(f"sts-{split}.tsv")
     path = local or fetch_file(f"sts-{split}.tsv", **fetch)
-    raw = pd.read_csv(path, sep="\t", quoting=3, dtype={"year": str, "id": str, "filename": str})
-    df = _complete(raw.assign(guid=[f"korsts_{split}_{i:05d}" for i in range(len(raw))], source=raw["genre"], real_label=raw["score"]).drop(columns="score"), "korsts")
-    df["domain"] = df["source"].str.removeprefix("main-")
-    df = keep_valid(df, strict=True, where=path.name)
+    with _whole(path, path.name, local):
+        raw = pd.read_csv(path, sep="\t", quoting=3, dtype={"year": str, "id": str, "filename": str})
+        df = _complete(raw.assign(guid=[f"korsts_{split}_{i:05d}" for i in range(len(raw))], source=raw["genre"], real_label=raw["score"]).drop(columns="score"), "korsts")
+        df["domain"] = df["source"].str.removeprefix("main-")
+        df = keep_valid(df, strict=True, where=path.name)
     _check_content(df, "korsts", split, f"KorSTS {split}", path, cached=not local)
     return df
 

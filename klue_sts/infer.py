@@ -20,7 +20,7 @@ from .preprocess import clean_text
 # %% auto #0
 __all__ = ['MAX_CHARS', 'ArtefactError', 'model_path', 'read_info', 'fit_calibration', 'similarity', 'shorten', 'threshold_of',
            'Prediction', 'cpu_limit', 'check_text', 'Scorer', 'threads_wanted', 'get_scorer', 'predict', 'export_onnx',
-           'check_parity', 'sort_dimensions', 'package_model', 'write_info']
+           'check_parity', 'sort_dimensions', 'new_artefact', 'put_artefact', 'package_model', 'write_info']
 
 # %% ../nbs/05a_infer.ipynb #074ab385
 MAX_CHARS = 2000  # characters per sentence; the longest sentence of KLUE-STS dev has 113
@@ -414,6 +414,27 @@ def sort_dimensions(
     with torch.no_grad(): dense.linear.weight.copy_(torch.tensor(turn.T.copy()))
     return SentenceTransformer(modules=[*list(st_model)[:2], dense], device="cpu")
 
+def new_artefact(
+    out,  # where the artefact will lie
+) -> Path:  # the empty folder beside it to build it in
+    "Begin an artefact; a folder that holds anything but an artefact is not replaced."
+    import shutil
+    out = Path(out); work = out.with_name(out.name + ".part")
+    if out.exists() and not (out.is_dir() and ((out / "klue_sts.json").exists() or not any(out.iterdir()))): raise ValueError(f"{out} exists and is no artefact; it would be replaced: name a new folder")
+    shutil.rmtree(work, ignore_errors=True); work.mkdir(parents=True)
+    return work
+
+def put_artefact(
+    work: Path,  # from new_artefact, whole
+    out: Path,
+) -> Path:  # out
+    "Move it into place; the artefact before it goes last."
+    import shutil
+    old = out.with_name(out.name + ".old"); shutil.rmtree(old, ignore_errors=True)
+    if out.exists(): out.replace(old)
+    work.replace(out); shutil.rmtree(old, ignore_errors=True)
+    return out
+
 def package_model(
     model_dir,  # sentence-transformers folder (a run's model folder)
     out,  # artefact folder to write
@@ -427,10 +448,8 @@ def package_model(
     dims: tuple = (128, 64, 32),  # shorter sizes the vectors are sorted for, see sort_dimensions; none: they stay as they are
 ) -> Path:  # the artefact folder
     "Bundle weights, ONNX, tokenizer, calibration and provenance; built beside `out` and moved into place when whole."
-    import shutil
     from klue_sts.train import build_model
-    out = Path(out); work = out.with_name(out.name + ".part")
-    if work.exists(): shutil.rmtree(work)
+    out = Path(out); work = new_artefact(out)
     model = build_model(str(model_dir), device="cpu")
     dims = [d for d in dims if d < model.get_embedding_dimension()]
     if dims: model = sort_dimensions(model, [*valid["sentence1"], *valid["sentence2"]])
@@ -446,8 +465,7 @@ def package_model(
     info["calibration"] = fit_calibration(Scorer(work).score(valid["sentence1"], valid["sentence2"]), valid["real_label"], weights=weights)
     info["threshold"] = threshold_of(info["calibration"])
     write_info(work, info)
-    if out.exists(): shutil.rmtree(out)
-    return work.replace(out)
+    return put_artefact(work, out)
 
 # %% ../nbs/05a_infer.ipynb #21a960b7
 def write_info(

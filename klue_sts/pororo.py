@@ -311,11 +311,17 @@ class PororoWorker:
             self._process.stdin.write(json.dumps({"id": self._n, "texts": texts, "src": source, "tgt": target, "beam": self._beam, "no_repeat": self._no_repeat}, ensure_ascii=False) + "\n")
             self._process.stdin.flush()
             got = self._read()
+            if got.get("id") != self._n: raise ConnectionError("the pororo worker answered another question")
         except (ConnectionError, OSError) as e:
-            self._process = None
+            self._kill()
             return [Translation(error=str(e) or "the pororo worker is gone")] * len(texts)
+        except BaseException: self._kill(); raise  # cut off in between: the answer that is still to come must not meet the next question
         if got.get("error"): return [Translation(error=got["error"])] * len(texts)
         return [Translation(o) if o else Translation(error="empty answer") for o in got["texts"]]
+
+    def _kill(self) -> None:
+        if self._process is not None: self._process.kill(); self._process.wait()
+        self._process = None
 
     def close(self) -> None:
         "End the worker."

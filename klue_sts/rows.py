@@ -114,7 +114,9 @@ def _read_csv(text: str):
     try:
         reader = csv.DictReader(io.StringIO(text, newline=""))
         if missing := {"sentence1", "sentence2"} - set(reader.fieldnames or ()): raise BadInput(f"the CSV header lacks {sorted(missing)}; {_SHAPES}", "file")
-        for row in reader: yield {k: v for k, v in row.items() if k in ("id", "sentence1", "sentence2") and v is not None}
+        for row in reader:
+            if None in row: yield BadRow(f"the line has {len(reader.fieldnames) + len(row[None])} fields, the header names {len(reader.fieldnames)}; put texts that hold a comma in double quotes")
+            else: yield {k: v for k, v in row.items() if k in ("id", "sentence1", "sentence2") and v is not None}
     except csv.Error as e: raise BadInput(f"the file is not valid CSV ({e}); {_SHAPES}", "file") from None
 
 # %% ../nbs/06c_rows.ipynb #479561c2

@@ -13,7 +13,7 @@ import numpy as np
 
 from .data import _find_local
 from .graph import static_graph
-from .infer import Scorer, fit_calibration, threshold_of, write_info
+from .infer import Scorer, fit_calibration, new_artefact, put_artefact, threshold_of, write_info
 from .losses import band_weights
 from .mini import _corpus, mini_data
 from .preprocess import clean_text
@@ -58,8 +58,8 @@ def package_static(
 ) -> Path:  # the artefact folder
     "Bundle a static model; built beside `out` and moved into place when whole."
     import onnx
-    out = Path(out); work = out.with_name(out.name + ".part")
-    shutil.rmtree(work, ignore_errors=True); (work / "onnx").mkdir(parents=True)
+    out = Path(out); work = new_artefact(out)
+    (work / "onnx").mkdir()
     onnx.save(static_graph(table, "int8"), str(work / "onnx" / "model_int8.onnx"))
     shutil.copy(teacher.path / "tokenizer.json", work)
     info = {k: teacher.info[k] for k in ("format", "profile", "max_tokens", "dims") if k in teacher.info} | {"name": out.name, "dim": table.shape[1], "training": training or {}, "threshold": 0.6, "calibration": {"cosine": [-1.0, 1.0], "similarity": [0.0, 5.0]}}
@@ -67,8 +67,7 @@ def package_static(
     info["calibration"] = fit_calibration(Scorer(work).score(valid["sentence1"], valid["sentence2"]), valid["real_label"], weights=band_weights(valid["real_label"]))
     info["threshold"] = threshold_of(info["calibration"])
     write_info(work, info)
-    shutil.rmtree(out, ignore_errors=True)
-    return work.replace(out)
+    return put_artefact(work, out)
 
 # %% ../nbs/05d_static.ipynb #583348c1
 def make_static(

@@ -92,6 +92,20 @@ def test_file_without_a_checksum_is_checked_by_content(registry, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("sent", [b"<html>please log in</html>", b'{"message": "not here"}', b"[1, 2]", "\ud55c".encode("cp949")])
+def test_a_page_instead_of_the_file_does_not_stay(registry, tmp_path, sent):
+    with server((200, sent, 0), (200, sent, 0), (200, BODY, 0)) as (url, seen):
+        for _ in range(2):
+            with pytest.raises(ConnectionError, match="not that file.*set KLUE_STS_DATA"): load_klue_sts("train", base_url=url, cache=tmp_path)
+        with pytest.raises(DataError, match="content differs"): load_klue_sts("train", base_url=url, cache=tmp_path)
+    assert len(seen) == 3 and not list(tmp_path.iterdir())
+
+
+def test_the_cache_folder_has_a_name_of_its_own(registry, tmp_path, monkeypatch):
+    monkeypatch.setenv("KLUE_STS_DOWNLOADS", str(tmp_path / "here")); monkeypatch.setenv("KLUE_STS_CACHE", "0")  # the server's: how many vectors it remembers
+    with server((200, BODY, 0)) as (url, _): assert fetch_file(NAME, base_url=url).parent == tmp_path / "here"
+
+
 def test_silence_and_absence_say_what_to_do(registry, tmp_path):
     with server((200, BODY, 3)) as (url, _):
         with pytest.raises(ConnectionError, match="set KLUE_STS_DATA"):
