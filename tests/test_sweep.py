@@ -167,7 +167,7 @@ def test_the_wandb_agent_runs_fails_and_stops(tmp_path, wandb_env):
 
 def test_the_same_wandb_call_goes_on_with_its_sweep(tmp_path, wandb_env):
     settings = lambda lr: {"lr": lr, "weight_decay": 0.02, "batch_size": 16}
-    server = WandbServer([settings(lr) for lr in (1e-4, 3e-4, 5e-5) * 3])
+    server = WandbServer([settings(lr) for lr in (1e-4, 3e-4, 5e-5) * 4])
     wandb_env(server)
     call = lambda cap, **more: run_sweep(SWEEP | {"run_cap": cap}, Toy(), backend="wandb", out=tmp_path / "out", **more)
     try:
