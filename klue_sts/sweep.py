@@ -106,19 +106,25 @@ def _trial_folder(folder: Path, number: int) -> Path: return Path(folder) / f"tr
 # %% ../nbs/05_sweep.ipynb #7833231c
 @contextmanager
 def _claimed(config: dict, folder: Path, study, seed: int):
-    "The next trial and its settings, locked for us: first one whose worker died, then one that waits; None where nothing is left."
+    "The next trial, its settings and how often its workers died without getting further, locked for us: first one whose worker died, then one that waits; None where nothing below run_cap is left."
     import optuna
     from optuna.trial import Trial, TrialState
     with ExitStack() as held:
         mine = lambda number: held.enter_context(_lock(_trial_folder(folder, number) / "lock", wait=False))
         with _lock(folder / "claim.lock", wait=True):
-            orphan = next((t for t in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)) if mine(t.number)), None)
-            trial = Trial(study, orphan._trial_id) if orphan else study.ask() if study.get_trials(deepcopy=False, states=(TrialState.WAITING,)) else None
+            ours = lambda state: (t for t in study.get_trials(deepcopy=False, states=(state,)) if t.number < config.get("run_cap", math.inf))  # an earlier call may have planned more
+            orphan = next((t for t in ours(TrialState.RUNNING) if mine(t.number)), None)
+            trial = Trial(study, orphan._trial_id) if orphan else study.ask() if any(ours(TrialState.WAITING)) else None
             if trial:
                 if not orphan: mine(trial.number)
                 if config["method"] == "bayes": study.sampler = optuna.samplers.TPESampler(seed=seed + trial.number, constant_liar=True, n_startup_trials=max(2, min(10, config["run_cap"] // 3)))
                 params = flatten_params(_suggest(trial, config["parameters"]))
-        yield (trial, params) if trial else None
+                takes = _trial_folder(folder, trial.number) / "takes"  # one line per worker that took it: the evaluations it found
+                before, now = takes.read_text().split() if takes.exists() else [], str(len(read_trial(takes.parent)))
+                takes.write_text("\n".join([*before, now]) + "\n")
+        if not trial: yield None; return
+        try: yield trial, params, before.count(now)
+        except KeyboardInterrupt: takes.write_text("\n".join(before)); raise  # stopped by a person: no death
 
 # %% ../nbs/05_sweep.ipynb #6c2b65ba
 def record_wandb(
@@ -168,6 +174,8 @@ def _conclude(folder: Path, config: dict, params: dict, work, number, project: s
     part = folder / "trial.json.part"; part.write_text(json.dumps(note, ensure_ascii=False) + "\n"); part.replace(folder / "trial.json")
     return note
 
+_DEATHS = 2  # workers that may die in a trial at the same point before it counts as failed
+
 def _work(config: dict, objective, folder: Path, seed: int, project: str, progress: bool) -> None:
     "One worker: take trials until none is left."
     import optuna
@@ -175,10 +183,13 @@ def _work(config: dict, objective, folder: Path, seed: int, project: str, progre
     while True:
         with _claimed(config, folder, study, seed) as got:
             if got is None: return
-            (trial, params), here = got, _trial_folder(folder, got[0].number)
+            (trial, params, deaths), here = got, _trial_folder(folder, got[0].number)
             report = _Report(trial, config, evaluations, here)
+            def work():
+                if deaths >= _DEATHS: raise RuntimeError(f"{deaths} workers died in this trial without getting further, perhaps for want of memory; their last words are in {here.name}/output.log")
+                objective(params, report, here)
             with (here / "output.log").open("a") as log, redirect_stdout(log), redirect_stderr(log):
-                note = _conclude(here, config, params, lambda: objective(params, report, here), trial.number, project, (optuna.TrialPruned,))
+                note = _conclude(here, config, params, work, trial.number, project, (optuna.TrialPruned,))
             state = {"complete": "COMPLETE", "pruned": "PRUNED", "failed": "FAIL"}[note["state"]]
             study.tell(trial, note["value"] if state == "COMPLETE" else None, optuna.trial.TrialState[state])
             if progress: print(f"trial {trial.number}: {note['state']} {note['value'] or '–'} after {note['evaluations']} evaluations, {note['seconds']} s, {params} {note['error']}", flush=True)
@@ -204,7 +215,7 @@ class Sweep:
 
     def save(self, path) -> Path:
         "Write everything as one JSON file."
-        rows = lambda df: json.loads(df.to_json(orient="split", index=False, double_precision=6))
+        rows = lambda df: {"columns": list(df), "data": df.astype(object).where(df.notna() & ~df.isin([math.inf, -math.inf]), None).to_numpy().tolist()}  # every digit; pandas' to_json rounds small rates
         path = Path(path); path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps({"config": self.config, "facts": self.facts, "trials": rows(self.trials), "curves": rows(self.curves)}, ensure_ascii=False) + "\n", encoding="utf-8")
         return path
@@ -234,6 +245,7 @@ def _open(config: dict, objective, folder: Path, seed: int, backend: str) -> Non
         path = folder / "sweep.json"
         if path.exists():
             old = json.loads(path.read_text())
+            if (folder / ("sweep_id" if backend == "local" else "journal.log")).exists(): raise SweepError(f"{folder.name!r} holds a sweep of the other backend than {backend!r}; name another folder, or go on with that backend")
             if same(old["config"], old["facts"]) != same(config, facts): raise SweepError(f"{folder.name!r} holds another sweep (other settings, data or seed); name another folder, or run that one on")
         part = folder / "sweep.json.part"; part.write_text(json.dumps({"config": config, "facts": facts}, ensure_ascii=False, indent=1) + "\n"); part.replace(path)
         if backend == "wandb": return  # the server plans
@@ -277,9 +289,14 @@ def _spawn(workers: int, args: tuple) -> None:
 def _run_wandb(config: dict, objective, folder: Path, project: str, sweep_id: str) -> None:
     "Make or join a sweep on the W&B server and work for it; the server chooses settings and stops runs."
     import wandb
-    sweep_id = sweep_id or wandb.sweep(config, project=project)
-    (folder / "sweep_id").write_text(sweep_id)
-    wandb.agent(sweep_id, function=lambda: _wandb_trial(config, objective, folder), project=project, count=config.get("run_cap"))
+    with _lock(folder / "claim.lock", wait=True):
+        kept = folder / "sweep_id"
+        noted = kept.read_text().strip() if kept.exists() else None
+        if noted and sweep_id and noted.split("/")[-1] != sweep_id.split("/")[-1]: raise SweepError(f"{folder.name!r} holds trials of W&B sweep {noted!r}, not {sweep_id!r}; name another folder")
+        sweep_id = sweep_id or noted or wandb.sweep(config, project=project)
+        kept.write_text(sweep_id)
+    left = config["run_cap"] - len(list(folder.glob("trial-*/trial.json"))) if "run_cap" in config else None
+    if left is None or left > 0: wandb.agent(sweep_id, function=lambda: _wandb_trial(config, objective, folder), project=project, count=left)
 
 class _Stopped(Exception):
     "The server ended this run early."

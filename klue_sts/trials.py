@@ -111,12 +111,12 @@ def plot_losses(
     "Training loss (or the metric) by step, one thin line per trial and a thick one per value of `by`."
     if by not in sweep.settings: raise SweepError(f"by {by!r} is no setting of this sweep; it has {sweep.settings}")
     if y not in sweep.curves: raise SweepError(f"y {y!r} was not kept; there are {[c for c in sweep.curves if c not in ('trial', 'evaluation', 'step')]}")
-    curves, ax = sweep.curves.merge(sweep.trials[["trial", by]]), _axes(ax)
-    for k, (value, group) in enumerate(curves.groupby(by)):
+    ax, values = _axes(ax), sweep.curves["trial"].map(sweep.trials.set_index("trial")[by])  # apart from the curves: a setting may be called "loss", as a curve is
+    for k, (value, group) in enumerate(sweep.curves.groupby(values)):
         grid, each = np.unique(group["step"]), [one for _, one in group.groupby("trial")]
         for one in each: ax.plot(one["step"], one[y], color=f"C{k}", lw=0.7, alpha=0.35)
         mean = pd.DataFrame([np.interp(grid, one["step"], one[y], np.nan, np.nan) for one in each]).mean()
-        ax.plot(grid, mean, color=f"C{k}", lw=2.4, label=f"{by} {value:g} ({group['trial'].nunique()}시도)")
+        ax.plot(grid, mean, color=f"C{k}", lw=2.4, label=f"{by} {value if isinstance(value, (str, bool)) else format(value, 'g')} ({group['trial'].nunique()}시도)")
     ax.set(xlabel="스텝", ylabel={"loss": "학습 손실"}.get(y, y)); ax.legend(frameon=False)
     return ax
 

@@ -3,6 +3,7 @@ import csv
 import io
 import json
 import os
+import re
 import shutil
 import socket
 import threading
@@ -307,6 +308,24 @@ def test_a_key_is_asked_for_and_sent(open_page):
     assert keys == [None, "Bearer sesame"]
 
 
+def test_a_key_that_no_header_can_hold_is_refused_where_it_is_typed(open_page):
+    page = open_page(expect_errors=["401"])
+    page.route("**/score", lambda route: route.continue_() if route.request.headers.get("authorization") == "Bearer sesame" else route.fulfill(status=401, body="{}"))
+    page.evaluate("sessionStorage.setItem('klue_sts.key', '열려라')")  # kept by an earlier version of the page
+    page.reload()
+    compare(page, *PAIR)
+    page.wait_for_selector("#key-form:not([hidden])")
+    for bad in ("열려라 참깨", "sesame​", "   "):
+        page.fill("#key", bad)
+        page.press("#key", "Enter")
+        assert page.is_visible("#key-form") and "영문자와 숫자, 기호만" in page.inner_text("#key-error") and page.get_attribute("#key", "aria-invalid") == "true" and page.evaluate("document.activeElement.id") == "key"
+    page.fill("#key", " sesame ")  # pasted with the blanks around it
+    page.press("#key", "Enter")
+    assert page.is_hidden("#key-form") and page.get_attribute("#key", "aria-invalid") is None
+    page.click("#go")
+    settled(page)
+
+
 def test_markup_in_a_sentence_stays_text(open_page):
     page = open_page()
     evil = "<img src=x onerror=document.title='hit'><b>굵은</b> 창문을 닫아 줘."
@@ -383,6 +402,24 @@ def test_files_of_every_kind(open_page):
         page.evaluate("document.getElementById('batch-status').textContent = ''")
 
 
+def test_a_file_with_one_pair_alone(open_page):
+    page = open_page()
+    page.click("#tab-batch")
+    for name, data in (("one.jsonl", b'{"sentence1": "%s", "sentence2": "%s"}\n'), ("list.jsonl", b'["%s", "%s"]\n'), ("one.json", b'{"sentence_1": "%s", "sentence_2": "%s"}')):
+        choose(page, name, data % tuple(s.encode() for s in PAIR))
+        page.wait_for_function("() => document.getElementById('batch-status').textContent.startsWith('1줄 가운데 1줄')")
+        assert saved(page)[1][0]["sentence2"] == PAIR[1]
+        page.evaluate("document.getElementById('batch-status').textContent = ''")
+
+
+def test_a_row_longer_than_its_header_is_an_error(open_page):
+    page = open_page()
+    batch(page, "sentence1,sentence2\n오늘, 날씨가 좋다,내일은 비가 온다\n" + ",".join(PAIR))
+    rows = table(page)
+    assert "칸이 3개입니다" in rows[0][1] and "첫 줄에는 칸이 2개입니다" in rows[0][1] and rows[0][1].startswith("오늘, 날씨가 좋다,내일은 비가 온다") and rows[0][2:] == ["–", "고칠 줄"]
+    assert rows[1][3] in ("같은 뜻", "다른 뜻") and "2줄 가운데 1줄을 매겼습니다" in page.text_content("#batch-status")
+
+
 def test_unreadable_files_say_what_to_do(open_page):
     page = open_page()
     page.click("#tab-batch")
@@ -447,6 +484,10 @@ def test_contrast_in_light_and_dark(open_page, scheme):
     for selector, ground in (("#verdict", card), (".verdict .hint", card), (".hard", card), (".lead", paper), ("footer", paper), ("footer a", paper), ("h1", paper), (".examples .line", card)):
         assert page.evaluate(LUMINANCE, [colour(selector, "color"), ground]) >= 4.5, (selector, scheme)
     assert page.evaluate(LUMINANCE, [colour("#go", "color"), colour("#go", "backgroundColor")]) >= 4.5
+    hint, field = page.locator("#s1").evaluate("e => (({color, opacity}) => [color, opacity])(getComputedStyle(e, '::placeholder'))"), colour("#s1", "backgroundColor")
+    channels = lambda rgb: [float(v) for v in re.findall(r"[\d.]+", rgb)[:3]]
+    seen = [float(hint[1]) * f + (1 - float(hint[1])) * b for f, b in zip(channels(hint[0]), channels(field))]  # opacity lets the field through
+    assert page.evaluate(LUMINANCE, ["rgb({}, {}, {})".format(*seen), field]) >= 4.5, ("placeholder", scheme)
 
 
 @pytest.mark.parametrize("width", [320, 360])

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from klue_sts.space import SWEEP
+from klue_sts.space import SWEEP, SweepError
 from klue_sts.sweep import TrainObjective, load_sweep, read_trial, run_sweep
 from wandb_server import WandbServer
 
@@ -28,6 +28,27 @@ class Toy:
         for i in range(1, 11):
             time.sleep(self.pause)
             report(i, {"step": 5 * i, "loss": 1 / i, "valid_pearson": 0.9 - abs(params["lr"] - 1e-4) * 1e3 - params["weight_decay"] - 0.3 / i})
+
+
+class Poison(Toy):
+    "A training whose trials with large decay kill their process after `at` evaluations."
+
+    def __init__(self, at=0): super().__init__(); self.at = at
+    def __call__(self, params, report, folder):
+        def deadly(i, row):
+            if i > self.at and params["weight_decay"] > 0.07: os._exit(9)
+            report(i, row)
+        super().__call__(params | {"batch_size": 16}, deadly, folder)
+
+
+class Preempted(Toy):
+    "A training that goes on from where it was, on a machine that is taken away every third evaluation."
+
+    def __call__(self, params, report, folder):
+        done = len(read_trial(folder))
+        for i in range(done + 1, 11):
+            report(i, {"step": 5 * i, "loss": 1 / i, "valid_pearson": 0.1 * i})
+            if i % 3 == 0: os._exit(9)
 
 
 def small_training():
@@ -101,6 +122,25 @@ def test_a_dead_worker_is_named_and_its_trial_taken_over(tmp_path):
     assert sweep.trials["trial"].tolist() == list(range(32))
 
 
+DECAYS = {"method": "grid", "metric": SWEEP["metric"], "parameters": {"lr": {"value": 1e-4}, "batch_size": {"value": 16}, "weight_decay": {"values": [0.01, 0.09, 0.02]}}}
+
+
+@pytest.mark.parametrize("at, calls", [(0, 3), (4, 4)])  # after some evaluations the first death had got further
+def test_a_trial_that_kills_its_workers_fails_and_the_sweep_goes_on(tmp_path, at, calls):
+    for call in range(calls):
+        worker = start(tmp_path / "out", DECAYS, f"Poison({at})")
+        assert worker.wait(timeout=120) == (0 if call == calls - 1 else 9), worker.stdout.read()
+    sweep = load_sweep(tmp_path / "out")
+    assert sweep.trials["state"].tolist() == ["complete", "failed", "complete"] and sweep.trials.loc[1, "evaluations"] == at
+    assert sweep.trials.loc[1, "error"] == "RuntimeError: 2 workers died in this trial without getting further, perhaps for want of memory; their last words are in trial-0001/output.log"
+
+
+def test_deaths_after_progress_do_not_fail_a_trial(tmp_path):
+    config = DECAYS | {"run_cap": 1}
+    for want in (9, 9, 9, 0): assert start(tmp_path / "out", config, "Preempted()").wait(timeout=120) == want
+    assert load_sweep(tmp_path / "out").trials[["state", "evaluations"]].to_numpy().tolist() == [["complete", 10]]
+
+
 @pytest.fixture
 def wandb_env(tmp_path, monkeypatch):
     pytest.importorskip("wandb")
@@ -123,6 +163,19 @@ def test_the_wandb_agent_runs_fails_and_stops(tmp_path, wandb_env):
     assert t["state"].to_dict() == {"run0": "complete", "run1": "failed", "run2": "pruned", "run3": "complete"}
     assert t.loc["run1", "error"] == "MemoryError: batch too large" and 0 < t.loc["run2", "evaluations"] < 10
     assert sweep.best["trial"] == "run0"
+
+
+def test_the_same_wandb_call_goes_on_with_its_sweep(tmp_path, wandb_env):
+    settings = lambda lr: {"lr": lr, "weight_decay": 0.02, "batch_size": 16}
+    server = WandbServer([settings(lr) for lr in (1e-4, 3e-4, 5e-5) * 4])
+    wandb_env(server)
+    call = lambda cap, **more: run_sweep(SWEEP | {"run_cap": cap}, Toy(), backend="wandb", out=tmp_path / "out", **more)
+    try:
+        first, again, third = call(2), call(2), call(3)
+        with pytest.raises(SweepError, match="holds trials of W&B sweep 'sweep1', not 'other'"): call(3, sweep_id="other")
+        with pytest.raises(SweepError, match="the other backend than 'local'"): run_sweep(SWEEP, Toy(), out=tmp_path / "out")
+    finally: server.close()
+    assert len(server.sweeps) == 1 and [s.trials["trial"].tolist() for s in (first, again, third)] == [["run0", "run1"]] * 2 + [["run0", "run1", "run2"]]
 
 
 def test_an_offline_trial_can_be_uploaded(tmp_path, wandb_env):

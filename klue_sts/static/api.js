@@ -53,10 +53,16 @@ async function trouble(response) {
 }
 
 const stored = "klue_sts.key";
+const PLAIN = /^[\x20-\x7e]+$/; // what a key is made of: fetch throws on a header with other characters
 let key = sessionStorage.getItem(stored) ?? "";
+if (!PLAIN.test(key)) key = "";
+
+/** Keep the key for this tab; throws Trouble where it cannot be one. */
 export function setKey(value) {
-  key = value;
-  sessionStorage.setItem(stored, value);
+  const plain = value.trim();
+  if (!PLAIN.test(plain)) throw new Trouble("접속 키에는 영문자와 숫자, 기호만 들어갑니다. 한글이 섞이지 않았는지 확인하고 다시 적어 주십시오.");
+  key = plain;
+  sessionStorage.setItem(stored, plain);
 }
 
 /** POST JSON, get JSON; throws Trouble (or AbortError). */

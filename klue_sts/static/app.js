@@ -235,7 +235,13 @@ async function showInfo() {
 
 $("key-form").addEventListener("submit", (event) => {
   event.preventDefault();
-  setKey($("key").value);
+  try { setKey($("key").value); } catch (error) {
+    if (!(error instanceof Trouble)) throw error;
+    mark("key", error.message);
+    $("key").focus();
+    return;
+  }
+  mark("key", "");
   $("key").value = "";
   $("key-form").hidden = true;
   $("pair-alert").hidden = $("batch-alert").hidden = true;

@@ -44,12 +44,13 @@ export function readTable(text) {
   const names = (all[0]?.cells ?? []).map((c) => c.trim().toLowerCase().replace(/\s/g, ""));
   const [first, second, id] = [FIRST, SECOND, ID].map((known) => names.findIndex((n) => known.has(n)));
   const headed = first >= 0 && second >= 0;
+  const most = headed ? names.length : 2;
   return all.slice(headed ? 1 : 0).map(({ line, cells }) => {
     const row = { line, sentence1: cells[headed ? first : 0] ?? "", sentence2: cells[headed ? second : 1] ?? "" };
     if (headed && id >= 0) row.id = cells[id];
     if (!headed && cells.length < 2) row.error = "문장이 하나뿐입니다. 두 문장 사이에 탭이나 쉼표를 넣어 주십시오.";
-    if (!headed && cells.length > 2) row.error = `칸이 ${cells.length}개입니다. 문장 안의 쉼표라면 그 문장을 큰따옴표로 감싸 주십시오. 열이 여럿인 표라면 첫 줄에 sentence1, sentence2라고 적어 주십시오.`;
-    if (!headed && cells.length > 2) Object.assign(row, { sentence1: cells.join(delimiter), sentence2: "" });
+    if (cells.length > most) row.error = `칸이 ${cells.length}개입니다. 문장 안의 쉼표라면 그 문장을 큰따옴표로 감싸 주십시오. ${headed ? `첫 줄에는 칸이 ${most}개입니다.` : "열이 여럿인 표라면 첫 줄에 sentence1, sentence2라고 적어 주십시오."}`;
+    if (cells.length > most) Object.assign(row, { sentence1: cells.join(delimiter), sentence2: "" });
     return row;
   });
 }
@@ -62,10 +63,13 @@ function jsonValues(text) {
   }
 }
 
+/** One pair by itself, as in a JSON-lines file of one line. */
+const alone = (value) => (Array.isArray(value) ? value.length === 2 && value.every((v) => typeof v === "string") : (value?.sentence1 ?? value?.sentence_1) !== undefined);
+
 /** Pairs of a JSON or JSON-lines file: objects with sentence1 and sentence2, or two-item lists. */
 export function readJson(text) {
   const value = jsonValues(text.replace(/^\ufeff/, ""));
-  const list = Array.isArray(value) ? value : [value?.results, value?.pairs, value?.data].find(Array.isArray);
+  const list = [value?.results, value?.pairs, value?.data, alone(value) ? [value] : value].find(Array.isArray);
   if (!list) throw new Trouble('문장 쌍의 목록이 없는 파일입니다. [{"sentence1": "…", "sentence2": "…"}, …] 모양으로 적어 주십시오.');
   return list.map((item, i) => {
     const [a, b] = Array.isArray(item) ? item : [item?.sentence1 ?? item?.sentence_1, item?.sentence2 ?? item?.sentence_2];
