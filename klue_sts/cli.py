@@ -46,7 +46,7 @@ def cmd_data(args) -> None:
     if args.clean:
         df, report = preprocess(df, args.clean)
         print(report.drop(columns="guids").to_string(index=False), end="\n\n")
-    print(describe(df).to_string())
+    print("no row is left" if df.empty else describe(df).to_string())
     if args.out: print(f"\n{len(df)} rows written to {write_pairs(df, args.out)}")
 
 def _add_train(p):
@@ -75,7 +75,7 @@ def cmd_train(args) -> None:
     if cfg.pooling != "mean": raise ValueError(f"--pooling {cfg.pooling}: the run is bundled at its end, and an artefact knows mean pooling only; use --pooling mean, or klue_sts.train.train for the weights alone")
     df, _ = preprocess(load_named(args.data), cfg.profile)
     train_df, valid_df = (df, preprocess(load_named(args.valid), cfg.profile)[0]) if args.valid else split_pairs(df, seed=cfg.seed)
-    if len(valid_df) < LEAST_PAIRS: raise ValueError(f"{len(valid_df)} pairs to validate on are too few: the calibration of the artefact needs {LEAST_PAIRS}; give {'a longer --valid' if args.valid else 'more pairs in --data, or a file in --valid'}")
+    if train_df.empty or len(valid_df) < LEAST_PAIRS: raise ValueError(f"{len(train_df)} pairs to train on and {len(valid_df)} to validate on are too few: the artefact's calibration needs {LEAST_PAIRS} of the latter; give more pairs in {'--valid' if args.valid and len(train_df) else '--data'}")
     result = train(cfg, train_df, valid_df, out=args.out)
     if int(os.environ.get("RANK", 0)): return
     print(f"{result.run}: step {result.best['step']}, validation Pearson {result.best['valid_pearson']:.4f}, within-source {result.best['valid_within_source']:.4f}"
@@ -114,8 +114,8 @@ def cmd_sweep(args) -> None:
     from klue_sts.sweep import TrainObjective, run_sweep
     from klue_sts.train import TrainConfig
     config = json.loads(Path(args.config).read_text(encoding="utf-8")) if args.config else SWEEP
-    for k in ("trials", "rows", "valid_rows"):
-        if (n := getattr(args, k)) is not None and n < 1: raise ValueError(f"--{k.replace('_', '-')} must be at least 1, got {n}; leave it out for the default")
+    if not isinstance(config, dict): raise ValueError(f"--config {args.config}: expected a JSON object in W&B's sweep format, got a {type(config).__name__}")
+    if odd := [k for k in ("trials", "rows", "valid_rows") if getattr(args, k) is not None and getattr(args, k) < 1]: raise ValueError(f"--{odd[0].replace('_', '-')} must be at least 1, got {getattr(args, odd[0])}; leave it out for the default")
     if args.trials is not None: config = config | {"run_cap": args.trials}
     sides = split_pairs(drop_duplicates(load_named(args.data)), seed=args.seed)
     train_df, valid_df = (df if n is None else df.sample(min(n, len(df)), random_state=args.seed) for df, n in zip(sides, (args.rows, args.valid_rows)))
@@ -235,7 +235,7 @@ def cmd_mini(args) -> None:
 def _add_augment(p):
     p.add_argument("--method", required=True, choices=("bt", "eda"))
     p.add_argument("--data", default="sample", help="pairs to augment: sample, klue, korsts, or a file; give the training side of a split (default: %(default)s)")
-    p.add_argument("--held", help="a file of pairs that must not be learnt (validation side, dev): sentences near to it are refused")
+    p.add_argument("--held", help="pairs that must not be learnt (validation side, dev): a file, or sample, klue, korsts for their dev side; sentences near to them are refused")
     p.add_argument("--out", help="where to write originals and new pairs (.csv, .json or .parquet)")
     p.add_argument("--side", default="one", choices=("one", "both"), help="one: the other sentence stays (default); both: the former project's way")
     p.add_argument("--label-mode", default="keep", choices=("keep", "weight"), help="keep: the parent's label; weight: training counts a pair less, the more it drifted")
@@ -258,14 +258,14 @@ def _add_augment(p):
 def cmd_augment(args) -> None:
     "Augment pairs by back-translation or EDA; originals and new pairs go to --out."
     import pandas as pd
-    from klue_sts.data import read_pairs, write_pairs
+    from klue_sts.data import write_pairs
     from klue_sts.pairing import count_reasons, pair_augmented
     from klue_sts.preprocess import preprocess
     if not args.out and not args.dry_run: raise ValueError("name a file with --out, or try --dry-run")
     df, _ = preprocess(load_named(args.data, labelled=False), "none")
     variants = _variants_bt(df, args) if args.method == "bt" else _variants_eda(df, args)
     if variants is None: return
-    rows, report = pair_augmented(df, variants, side=args.side, label_mode=args.label_mode, held=read_pairs(args.held, labelled=False) if args.held else None)
+    rows, report = pair_augmented(df, variants, side=args.side, label_mode=args.label_mode, held=load_named(args.held, "dev", labelled=False) if args.held else None)
     print(count_reasons(report).to_string(), end="\n\n")
     if args.dry_run: print(f"{len(df)} originals and {len(rows)} new pairs; nothing is written (--dry-run)"); return
     print(f"{len(df)} originals and {len(rows)} new pairs written to {write_pairs(pd.concat([df, rows], ignore_index=True), args.out)}")
