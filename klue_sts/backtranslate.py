@@ -202,7 +202,7 @@ def configured_translators(
     for name in BACKENDS:
         own = (settings or {}).get(name, {})
         try: ready[name] = tuple(load_translator(name, **s) for s in own) if isinstance(own, tuple) else load_translator(name, **own)
-        except (TranslatorRefused, FileNotFoundError) as e: missing[name] = str(e)
+        except (ValueError, OSError) as e: missing[name] = str(e)  # also a model of a kind that is not known
     return ready, missing
 
 # %% ../nbs/02_backtranslate.ipynb #142714f8

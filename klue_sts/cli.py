@@ -26,7 +26,10 @@ def load_named(
     named = {"sample": load_sample, "klue": load_klue_sts, "korsts": load_korsts}
     if data in named: return named[data](split)
     if not Path(data).is_file(): raise ValueError(f"data {data!r} is neither one of {sorted(named)} nor a file; name a .json, .csv, .tsv or .parquet file")
-    return read_pairs(data, labelled=labelled)
+    with warnings.catch_warnings(record=True) as said: df = read_pairs(data, labelled=labelled)
+    if df.empty: raise ValueError(f"{Path(data).name}: not one row can be used" + "".join(f", first row {r['row']} {r['column']}={r['got']!r}: {r['problem']}" for r in df.attrs["rejected"][:1]) + "; mend the file" + ", ratings stand in a column real_label" * labelled)
+    for w in said: warnings.warn(w.message, stacklevel=2)
+    return df
 
 # %% ../nbs/07a_cli.ipynb #aa277af7
 def _add_data(p):
@@ -43,10 +46,9 @@ def cmd_data(args) -> None:
     if args.clean:
         df, report = preprocess(df, args.clean)
         print(report.drop(columns="guids").to_string(index=False), end="\n\n")
-    print(describe(df).to_string())
+    print("no row is left" if df.empty else describe(df).to_string())
     if args.out: print(f"\n{len(df)} rows written to {write_pairs(df, args.out)}")
 
-# %% ../nbs/07a_cli.ipynb #bf0e4fa6
 def _add_train(p):
     p.add_argument("--data", default="sample", help="what to train on (default: %(default)s)")
     p.add_argument("--valid", help="a file to validate on; default: a leak-free tenth of --data")
@@ -58,20 +60,22 @@ def _add_config(p):
     "One option per setting of TrainConfig."
     from dataclasses import fields
     from klue_sts.train import TrainConfig
-    flag = lambda text: {"true": True, "false": False}[text.lower()]
+    def true_or_false(text): return ("false", "true").index(text.lower()) == 1
     for f in fields(TrainConfig):
-        kind = flag if isinstance(f.default, bool) else type(f.default)
+        kind = true_or_false if isinstance(f.default, bool) else type(f.default)
         p.add_argument("--" + f.name.replace("_", "-"), type=kind, default=f.default, metavar=str(f.default), help=f"TrainConfig.{f.name}")
 
 def cmd_train(args) -> None:
     "Train or resume a run; the best weights are in RUN/model, bundled for use in RUN/artefact."
-    from dataclasses import fields
     from klue_sts.data import split_pairs
+    from klue_sts.infer import LEAST_PAIRS
     from klue_sts.preprocess import preprocess
     from klue_sts.train import TrainConfig, train
-    cfg = TrainConfig(**{f.name: getattr(args, f.name) for f in fields(TrainConfig)})
+    cfg = TrainConfig(**{k: getattr(args, k) for k in TrainConfig.__dataclass_fields__})
+    if cfg.pooling != "mean": raise ValueError(f"--pooling {cfg.pooling}: the run is bundled at its end, and an artefact knows mean pooling only; use --pooling mean, or klue_sts.train.train for the weights alone")
     df, _ = preprocess(load_named(args.data), cfg.profile)
     train_df, valid_df = (df, preprocess(load_named(args.valid), cfg.profile)[0]) if args.valid else split_pairs(df, seed=cfg.seed)
+    if train_df.empty or len(valid_df) < LEAST_PAIRS: raise ValueError(f"{len(train_df)} pairs to train on and {len(valid_df)} to validate on are too few: the artefact's calibration needs {LEAST_PAIRS} of the latter; give more pairs in {'--valid' if args.valid and len(train_df) else '--data'}")
     result = train(cfg, train_df, valid_df, out=args.out)
     if int(os.environ.get("RANK", 0)): return
     print(f"{result.run}: step {result.best['step']}, validation Pearson {result.best['valid_pearson']:.4f}, within-source {result.best['valid_within_source']:.4f}"
@@ -92,8 +96,8 @@ def _add_sweep(p):
     p.add_argument("--config", help="a sweep in W&B's format (.json); default: the former project's space (04s_space)")
     p.add_argument("--trials", type=int, help="how many trials: run_cap of the config")
     p.add_argument("--data", default="sample", help="sample, klue, korsts, or a file; a leak-free tenth validates (default: %(default)s)")
-    p.add_argument("--rows", type=int, help="train on so many pairs, drawn with --seed (default: all)")
-    p.add_argument("--valid-rows", type=int, help="validate on so many pairs, drawn with --seed (default: all)")
+    p.add_argument("--rows", type=int, help="train on at most so many pairs, drawn with --seed (default: all)")
+    p.add_argument("--valid-rows", type=int, help="validate on at most so many pairs, drawn with --seed (default: all)")
     p.add_argument("--backend", default="local", choices=("local", "wandb"))
     p.add_argument("--sweep-id", help="with --backend wandb: join this sweep")
     p.add_argument("--workers", type=int, default=1, help="processes (default: %(default)s)")
@@ -104,17 +108,18 @@ def _add_sweep(p):
 def cmd_sweep(args) -> None:
     "Search training settings; the same command goes on where an earlier one stopped."
     import json
-    from dataclasses import fields
     from klue_sts.data import split_pairs
     from klue_sts.preprocess import drop_duplicates
     from klue_sts.space import SWEEP
     from klue_sts.sweep import TrainObjective, run_sweep
     from klue_sts.train import TrainConfig
     config = json.loads(Path(args.config).read_text(encoding="utf-8")) if args.config else SWEEP
-    if args.trials: config = config | {"run_cap": args.trials}
+    if not isinstance(config, dict): raise ValueError(f"--config {args.config}: expected a JSON object in W&B's sweep format, got a {type(config).__name__}")
+    if odd := [k for k in ("trials", "rows", "valid_rows") if getattr(args, k) is not None and getattr(args, k) < 1]: raise ValueError(f"--{odd[0].replace('_', '-')} must be at least 1, got {getattr(args, odd[0])}; leave it out for the default")
+    if args.trials is not None: config = config | {"run_cap": args.trials}
     sides = split_pairs(drop_duplicates(load_named(args.data)), seed=args.seed)
-    train_df, valid_df = (df.sample(n, random_state=args.seed) if n else df for df, n in zip(sides, (args.rows, args.valid_rows)))
-    objective = TrainObjective(train_df, valid_df, TrainConfig(**{f.name: getattr(args, f.name) for f in fields(TrainConfig)}))
+    train_df, valid_df = (df if n is None else df.sample(min(n, len(df)), random_state=args.seed) for df, n in zip(sides, (args.rows, args.valid_rows)))
+    objective = TrainObjective(train_df, valid_df, TrainConfig(**{k: getattr(args, k) for k in TrainConfig.__dataclass_fields__}))
     sweep = run_sweep(config, objective, backend=args.backend, out=args.out, workers=args.workers, seed=args.seed, sweep_id=args.sweep_id, progress=True)
     best = sweep.best
     print(f"best of {len(sweep.trials)}: trial {best['trial']}, {config['metric']['name']} {best['value']:.4f}, {best[sweep.settings].to_dict()}")
@@ -136,34 +141,45 @@ def cmd_eval(args) -> None:
     print(report)
     if args.out: print(f"report: {args.out}")
 
-# %% ../nbs/07a_cli.ipynb #db9e4506
 def _add_predict(p):
     p.add_argument("sentences", nargs="*", metavar="SENTENCE", help="two sentences")
     p.add_argument("--file", help="a file with sentence1 and sentence2 (.json, .csv, .tsv, .parquet)")
-    p.add_argument("--out", help="where to write the scored file (.csv); with --file")
+    p.add_argument("--out", help="with --file: where to write the scored table (.csv; default: NAME.scored.csv beside it)")
     p.add_argument("--model", help="artefact folder; default: KLUE_STS_MODEL or the packaged model")
-    p.add_argument("--json", action="store_true", help="print the pair's result as JSON")
+    p.add_argument("--json", action="store_true", help="with two sentences: print the result as JSON")
 
 def cmd_predict(args) -> int:
     "Score two sentences, or every pair of a file; rows that cannot be scored are kept and named. Exit status 1 if there are any."
     import json
     from klue_sts.infer import predict
     if bool(args.file) == bool(args.sentences): raise ValueError("give two sentences, or --file with a table of pairs")
+    if args.json if args.file else args.out: raise ValueError("--json is for two sentences; a file's results go to --out" if args.file else "--out belongs to --file; --json prints a pair's result as JSON")
     if args.file: return _predict_file(args)
     if len(args.sentences) != 2: raise ValueError(f"give exactly two sentences, got {len(args.sentences)}; quote each one")
     result = predict(*args.sentences, model=args.model)
     print(json.dumps(result.to_dict(), ensure_ascii=False) if args.json else result)
     return 0
 
+def _own_table(file: Path):
+    "A table whose values stay as they stand in the file (007, blanks, whole numbers); columns that the result would replace are refused."
+    import json
+    import pandas as pd
+    from klue_sts.data import read_table
+    df, kind = read_table(file), file.suffix.lower()  # says what is wrong with a file
+    if taken := [c for c in ("score", "similarity", "pred", "truncated", "problem") if c in df]: raise ValueError(f"{file.name} has columns {taken} of its own, which the result would replace; rename them in the file, e.g. to my_{taken[0]}")
+    if kind in (".csv", ".tsv"): return pd.read_csv(file, dtype=str, encoding="utf-8-sig", keep_default_na=False, **{"sep": "\t", "quoting": 3} if kind == ".tsv" else {})
+    return pd.DataFrame(json.loads(file.read_text(encoding="utf-8-sig")), dtype=object) if kind == ".json" else pd.read_parquet(file, dtype_backend="numpy_nullable")
+
 def _predict_file(args) -> int:
     "The table with score, similarity, pred, truncated and problem beside its own columns, in its order."
-    from klue_sts.data import read_table
     from klue_sts.infer import predict
-    out = Path(args.out or Path(args.file).with_suffix(".scored.csv"))
+    df, out = _own_table(Path(args.file)), Path(args.out or Path(args.file).with_suffix(".scored.csv"))
+    if out.is_dir() or out.suffix.lower() != ".csv": raise ValueError(f"--out {args.out}: the scored table is written as CSV; name a file that ends in .csv")
+    out.parent.mkdir(parents=True, exist_ok=True); part = out.with_name(out.name + ".part"); part.touch(); part.unlink()  # a folder that cannot be written to shows before the work
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*rows cannot be scored")  # said below, row by row
-        scored = predict(read_table(args.file), model=args.model)
-    scored.to_csv(out, index=False, encoding="utf-8-sig")
+        scored = predict(df, model=args.model)
+    scored.to_csv(part, index=False, encoding="utf-8-sig"); part.replace(out)  # --out may be --file itself
     bad = scored[scored["problem"] != ""]
     print(f"{len(scored) - len(bad)} of {len(scored)} pairs scored → {out}")
     for i, why in bad["problem"].head(10).items(): print(f"row {i}: {why}", file=sys.stderr)
@@ -182,7 +198,6 @@ def cmd_serve(args) -> None:
     from klue_sts.serve import create_app
     uvicorn.run(create_app(args.model), host=args.host, port=args.port)
 
-# %% ../nbs/07a_cli.ipynb #927e08d3
 def _add_mini(p):
     p.add_argument("--out", default="runs/mini", help="working folder; finished stages are kept there (default: %(default)s)")
     p.add_argument("--corpus", help="plain text, source<TAB>sentence, plain or .xz; default: ko_text.tsv.xz beside KLUE_STS_DATA")
@@ -220,7 +235,7 @@ def cmd_mini(args) -> None:
 def _add_augment(p):
     p.add_argument("--method", required=True, choices=("bt", "eda"))
     p.add_argument("--data", default="sample", help="pairs to augment: sample, klue, korsts, or a file; give the training side of a split (default: %(default)s)")
-    p.add_argument("--held", help="a file of pairs that must not be learnt (validation side, dev): sentences near to it are refused")
+    p.add_argument("--held", help="pairs that must not be learnt (validation side, dev): a file, or sample, klue, korsts for their dev side; sentences near to them are refused")
     p.add_argument("--out", help="where to write originals and new pairs (.csv, .json or .parquet)")
     p.add_argument("--side", default="one", choices=("one", "both"), help="one: the other sentence stays (default); both: the former project's way")
     p.add_argument("--label-mode", default="keep", choices=("keep", "weight"), help="keep: the parent's label; weight: training counts a pair less, the more it drifted")
@@ -232,7 +247,7 @@ def _add_augment(p):
     p.add_argument("--pivot", default="en", help="bt: language in the middle (default: %(default)s)")
     p.add_argument("--cache", default="runs/translations.sqlite", help="bt: translations are kept here and paid once (default: %(default)s)")
     p.add_argument("--max-chars", type=int, help="bt: stop before sending more characters than this")
-    p.add_argument("--dry-run", action="store_true", help="bt: print sentences, characters and price, send nothing")
+    p.add_argument("--dry-run", action="store_true", help="write nothing; bt: print sentences, characters and price, send nothing; eda: print the counts")
     p.add_argument("--techniques", nargs="+", default=["sr", "ri", "rs", "rd"], help="eda: any of sr ri rs rd aeda")
     p.add_argument("--alpha", default="paper", help="eda: paper, original, or a number (default: %(default)s)")
     p.add_argument("--variants", type=int, default=2, help="eda: per sentence and technique (default: %(default)s)")
@@ -243,18 +258,18 @@ def _add_augment(p):
 def cmd_augment(args) -> None:
     "Augment pairs by back-translation or EDA; originals and new pairs go to --out."
     import pandas as pd
-    from klue_sts.data import read_pairs, write_pairs
+    from klue_sts.data import write_pairs
     from klue_sts.pairing import count_reasons, pair_augmented
     from klue_sts.preprocess import preprocess
     if not args.out and not args.dry_run: raise ValueError("name a file with --out, or try --dry-run")
     df, _ = preprocess(load_named(args.data, labelled=False), "none")
     variants = _variants_bt(df, args) if args.method == "bt" else _variants_eda(df, args)
     if variants is None: return
-    rows, report = pair_augmented(df, variants, side=args.side, label_mode=args.label_mode, held=read_pairs(args.held, labelled=False) if args.held else None)
+    rows, report = pair_augmented(df, variants, side=args.side, label_mode=args.label_mode, held=load_named(args.held, "dev", labelled=False) if args.held else None)
     print(count_reasons(report).to_string(), end="\n\n")
+    if args.dry_run: print(f"{len(df)} originals and {len(rows)} new pairs; nothing is written (--dry-run)"); return
     print(f"{len(df)} originals and {len(rows)} new pairs written to {write_pairs(pd.concat([df, rows], ignore_index=True), args.out)}")
 
-# %% ../nbs/07a_cli.ipynb #0c090963
 def _translators(args) -> tuple:
     "The translators of the way there and of the way back (None: the same one)."
     from klue_sts.backtranslate import load_translator, sample_translator
@@ -273,9 +288,7 @@ def _variants_bt(df, args):
     from klue_sts.translate import TranslationCache
     there, back = _translators(args)
     cache = TranslationCache(args.cache)
-    if args.dry_run:
-        for k, v in plan_round_trip([*df["sentence1"], *df["sentence2"]], there, cache, args.pivot, back).items(): print(f"{k}: {v}")
-        return None
+    if args.dry_run: print(*(f"{k}: {v}" for k, v in plan_round_trip([*df["sentence1"], *df["sentence2"]], there, cache, args.pivot, back).items()), sep="\n"); return None
     return backtranslate(df, there, cache, args.pivot, back, max_chars=args.max_chars, progress=True)
 
 def _variants_eda(df, args):
@@ -288,7 +301,7 @@ def _variants_eda(df, args):
 # %% ../nbs/07a_cli.ipynb #7d7cd4bb
 def _add_translator(p):
     p.add_argument("action", choices=("setup", "list", "export", "import"), help="setup: make a translator ready; list: say which can be used here, and why not the others; export, import: hand translations on as JSON lines")
-    p.add_argument("name", nargs="?", default="pororo", help="setup: pororo; export, import: the JSON-lines file")
+    p.add_argument("name", nargs="?", help="setup: pororo (default); export, import: the JSON-lines file")
     p.add_argument("--cache", default="runs/translations.sqlite", help="export, import: the translations (default: %(default)s)")
     p.add_argument("--weights", help="a folder laid out as ~/.pororo; default: download")
     p.add_argument("--engine", default="converted", choices=("converted", "worker"), help="CTranslate2 here, or Pororo itself in a Python 3.8 environment (default: %(default)s)")
@@ -300,15 +313,14 @@ def cmd_translator(args) -> None:
     if args.action == "list":
         from klue_sts.backtranslate import configured_translators
         ready, missing = configured_translators()
-        for name in ready: print(f"{name}: ready")
-        for name, why in missing.items(): print(f"{name}: {why}")
-        return
+        print(*(f"{name}: {why}" for name, why in {**dict.fromkeys(ready, "ready"), **missing}.items()), sep="\n"); return
     if args.action in ("export", "import"):
         from klue_sts.translate import TranslationCache, export_cache, import_cache
+        if not args.name: raise ValueError(f"name the JSON-lines file: klue-sts translator {args.action} FILE")
+        if not Path(source := args.cache if args.action == "export" else args.name).is_file(): raise ValueError(f"there is no file {source!r} to {args.action} from" + "; name the translations with --cache" * (args.action == "export"))
         count = {"export": export_cache, "import": import_cache}[args.action](TranslationCache(args.cache), args.name)
-        print(f"{count} translations {args.action}ed: {args.name}")
-        return
-    if args.name != "pororo": raise ValueError(f"there is nothing to set up for {args.name!r}; only pororo needs it")
+        print(f"{count} translations {args.action}ed: {args.name}"); return
+    if args.name not in (None, "pororo"): raise ValueError(f"there is nothing to set up for {args.name!r}; only pororo needs it")
     from klue_sts.pororo import setup_pororo
     print(setup_pororo(weights=args.weights, engine=args.engine, quantization=args.quantization, python=args.python))
 
@@ -360,16 +372,12 @@ def _run_augment(train_df, held: list, args):
     "The training side with its augmented pairs; prints how they were made, and how many were kept or went for which reason."
     import pandas as pd
     from klue_sts.pairing import VARIANT_COLUMNS, count_reasons, pair_augmented
-    if args.augment == "none":
-        print("augmentation: none\n")
-        return train_df
+    if args.augment == "none": print("augmentation: none\n"); return train_df
     made, said = _run_variants(train_df, args)
     rows, report = pair_augmented(train_df, pd.concat([m[VARIANT_COLUMNS] for m in made], ignore_index=True), held=held)
     print(f"augmentation, parents from the training side only: {said}\n{count_reasons(report).to_string()}\n")
     return pd.concat([train_df, rows], ignore_index=True)
 
-
-# %% ../nbs/07a_cli.ipynb #4dfd5e2d
 def cmd_run(args) -> None:
     "Data, cleaning, split, augmentation, training from the packaged model, packaging, evaluation, a scored pair."
     from klue_sts.data import split_pairs
@@ -420,7 +428,6 @@ def cmd_baselines(args) -> None:
     print(baseline_table(score_runs(found, load_klue_sts("dev")), found).to_string())
     print(f"results: {args.result}")
 
-# %% ../nbs/07a_cli.ipynb #eaa76f7b
 def _add_static(p):
     p.add_argument("--out", default="runs/static", help="artefact folder to write (default: %(default)s)")
     p.add_argument("--teacher", help="artefact folder; default: the packaged model")
@@ -452,10 +459,9 @@ def cmd_ablate(args) -> None:
     print(baseline_table(score_runs(found, load_klue_sts("dev")), found).to_string())
     print(f"results: {args.result}")
 
-_COMMANDS = {
-    "data": (_add_data, cmd_data), "train": (_add_train, cmd_train), "sweep": (_add_sweep, cmd_sweep), "eval": (_add_eval, cmd_eval), "predict": (_add_predict, cmd_predict),
-    "serve": (_add_serve, cmd_serve), "run": (_add_run, cmd_run), "mini": (_add_mini, cmd_mini), "static": (_add_static, cmd_static), "baselines": (_add_baselines, cmd_baselines), "ablate": (_add_ablate, cmd_ablate), "augment": (_add_augment, cmd_augment), "translator": (_add_translator, cmd_translator),
-}
+# %% ../nbs/07a_cli.ipynb #10bd940b
+_COMMANDS = {"data": (_add_data, cmd_data), "train": (_add_train, cmd_train), "sweep": (_add_sweep, cmd_sweep), "eval": (_add_eval, cmd_eval), "predict": (_add_predict, cmd_predict),
+             "serve": (_add_serve, cmd_serve), "run": (_add_run, cmd_run), "mini": (_add_mini, cmd_mini), "static": (_add_static, cmd_static), "baselines": (_add_baselines, cmd_baselines), "ablate": (_add_ablate, cmd_ablate), "augment": (_add_augment, cmd_augment), "translator": (_add_translator, cmd_translator)}
 
 def build_parser(
     command: str = None,  # name of a command, for its own options; None: the overview
@@ -463,8 +469,7 @@ def build_parser(
     "The parser of one command; only that command's imports happen."
     if command is None:
         listed = "\n".join(f"  {name:10} {fn.__doc__}" for name, (_, fn) in _COMMANDS.items())
-        parser = argparse.ArgumentParser("klue-sts", description="Korean semantic textual similarity.", epilog=f"commands:\n{listed}\n\nklue-sts COMMAND --help shows a command's options.",
-                                         formatter_class=argparse.RawDescriptionHelpFormatter)
+        parser = argparse.ArgumentParser("klue-sts", description="Korean semantic textual similarity.", epilog=f"commands:\n{listed}\n\nklue-sts COMMAND --help shows a command's options.", formatter_class=argparse.RawDescriptionHelpFormatter)
         parser.add_argument("--version", action="version", version=__version__)
         parser.add_argument("command", choices=_COMMANDS, metavar="COMMAND")
         return parser
@@ -473,7 +478,15 @@ def build_parser(
     add(parser)
     return parser
 
-# %% ../nbs/07a_cli.ipynb #10bd940b
+_EXTRAS = {"train": "torch sentence_transformers transformers accelerate datasets sklearn safetensors pyarrow onnx onnxscript", "plot": "matplotlib seaborn koreanize_matplotlib", "augment": "kiwipiepy sacrebleu",
+           "translate": "httpx tenacity googletrans ctranslate2 sentencepiece", "sweep": "wandb optuna", "serve": "httptools uvloop"}  # extra of settings.ini: modules it brings
+
+def _needs(e: ModuleNotFoundError) -> str:
+    "What is missing, and the extra that brings it."
+    name = (e.name or "").split(".")[0]
+    extra = next((k for k, v in _EXTRAS.items() if name in v.split()), None)
+    return f"needs the package {name!r}; pip install " + (f"'klue_sts[{extra}]'" if extra else name) if name else str(e)
+
 def main(
     argv: list = None,  # words of the command line; None: those of this process
 ) -> int:  # exit status: 0 done, 1 some rows could not be scored, 2 wrong input, 130 interrupted
@@ -482,6 +495,6 @@ def main(
     command = build_parser().parse_args(argv[:1]).command
     args = build_parser(command).parse_args(argv[1:])
     try: return _COMMANDS[command][1](args) or 0
-    except (ValueError, FileNotFoundError, ConnectionError) as e: print(f"klue-sts {command}: {e}", file=sys.stderr); return 2
-    except ModuleNotFoundError as e: print(f"klue-sts {command}: needs the package {e.name!r}; pip install 'klue_sts[train,augment,translate]'", file=sys.stderr); return 2
+    except (ValueError, OSError) as e: print(f"klue-sts {command}: {e}", file=sys.stderr); return 2
+    except ModuleNotFoundError as e: print(f"klue-sts {command}: {_needs(e)}", file=sys.stderr); return 2
     except KeyboardInterrupt: print(f"\nklue-sts {command}: interrupted; the same command goes on where it stopped", file=sys.stderr); return 130

@@ -18,9 +18,10 @@ import numpy as np
 from .preprocess import clean_text
 
 # %% auto #0
-__all__ = ['MAX_CHARS', 'ArtefactError', 'model_path', 'read_info', 'fit_calibration', 'similarity', 'shorten', 'threshold_of',
-           'Prediction', 'cpu_limit', 'check_text', 'Scorer', 'threads_wanted', 'get_scorer', 'predict', 'export_onnx',
-           'check_parity', 'sort_dimensions', 'new_artefact', 'put_artefact', 'package_model', 'write_info']
+__all__ = ['MAX_CHARS', 'LEAST_PAIRS', 'ArtefactError', 'model_path', 'read_info', 'fit_calibration', 'similarity', 'shorten',
+           'threshold_of', 'Prediction', 'cpu_limit', 'check_text', 'Scorer', 'threads_wanted', 'get_scorer', 'predict',
+           'export_onnx', 'check_parity', 'sort_dimensions', 'new_artefact', 'put_artefact', 'package_model',
+           'write_info']
 
 # %% ../nbs/05a_infer.ipynb #074ab385
 MAX_CHARS = 2000  # characters per sentence; the longest sentence of KLUE-STS dev has 113
@@ -50,6 +51,8 @@ def read_info(
     return info
 
 # %% ../nbs/05a_infer.ipynb #93589f73
+LEAST_PAIRS = 20  # that a calibration needs
+
 def fit_calibration(
     cosines,  # cosine per held-out pair, shape (n,)
     labels,  # human ratings 0-5, shape (n,)
@@ -60,7 +63,7 @@ def fit_calibration(
     from sklearn.isotonic import IsotonicRegression
     x, y = np.asarray(cosines, float), np.asarray(labels, float)
     w = np.ones(len(x)) if weights is None else np.asarray(weights, float)
-    if not len(x) == len(y) == len(w) or len(x) < 20: raise ValueError(f"calibration needs at least 20 pairs with one label and one weight each; got {len(x)} cosines, {len(y)} labels, {len(w)} weights")
+    if not len(x) == len(y) == len(w) or len(x) < LEAST_PAIRS: raise ValueError(f"calibration needs at least {LEAST_PAIRS} pairs with one label and one weight each; got {len(x)} cosines, {len(y)} labels, {len(w)} weights")
     parts = np.array_split(np.argsort(x, kind="stable"), min(bins, len(x) // 10))
     mean = lambda v: np.array([np.average(v[p], weights=w[p]) for p in parts])
     bx, by, total = mean(x), mean(y), np.array([w[p].sum() for p in parts])

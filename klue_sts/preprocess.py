@@ -53,7 +53,7 @@ def drop_missing(
 ) -> pd.DataFrame:  # rows whose two sentences hold text
     "Drop pairs with a missing or blank sentence, whole pairs only."
     has = lambda s: isinstance(s, str) and bool(s.strip())
-    return df[df["sentence1"].map(has) & df["sentence2"].map(has)].reset_index(drop=True)
+    return df[df["sentence1"].map(has).astype(bool) & df["sentence2"].map(has).astype(bool)].reset_index(drop=True)
 
 def drop_duplicates(
     df: pd.DataFrame,  # frame of this series

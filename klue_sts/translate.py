@@ -115,9 +115,11 @@ class TranslationCache:
     def __init__(self, path):
         self.path = Path(path)
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.db = sqlite3.connect(self.path, timeout=60)
-        _use_wal(self.db)
-        self.db.execute(f"CREATE TABLE IF NOT EXISTS hops (key TEXT PRIMARY KEY, {', '.join(c + ' TEXT NOT NULL' for c in _COLUMNS)}, at REAL NOT NULL) WITHOUT ROWID")
+        try:
+            self.db = sqlite3.connect(self.path, timeout=60)
+            _use_wal(self.db)
+            self.db.execute(f"CREATE TABLE IF NOT EXISTS hops (key TEXT PRIMARY KEY, {', '.join(c + ' TEXT NOT NULL' for c in _COLUMNS)}, at REAL NOT NULL) WITHOUT ROWID")
+        except sqlite3.DatabaseError as e: raise ValueError(f"{self.path.name!r} cannot be used as a cache of translations ({e}); name a SQLite file that was made as one, or a new file") from e
 
     def get(self, translator, texts: list, source: str, target: str) -> dict:
         "Translations (and errors) at hand: text → Translation."
@@ -150,6 +152,7 @@ def export_cache(
     "Write a cache as JSON lines, sorted, so that equal caches give equal files."
     rows = cache.db.execute(f"SELECT {', '.join(_COLUMNS)} FROM hops ORDER BY backend, fingerprint, source, target, text").fetchall()
     kept = [{k: v for k, v in zip(_COLUMNS, r) if v} for r in rows if errors or not r[-1]]
+    if not kept and Path(path).exists(): raise ValueError(f"{cache.path.name!r} holds no translations, and {Path(path).name!r} is not replaced with nothing; name another cache, or another file")
     part = Path(path).with_name(Path(path).name + ".part")
     part.write_text("".join(json.dumps(r, ensure_ascii=False) + "\n" for r in kept), encoding="utf-8")
     part.replace(path)

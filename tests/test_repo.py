@@ -39,6 +39,14 @@ def test_modules_stay_small():
     assert sizes and max(sizes.values()) <= 500, sizes
 
 
+def test_the_command_knows_what_every_extra_brings():
+    from klue_sts.cli import _EXTRAS
+    cfg = ConfigParser(delimiters=["="])
+    cfg.read(root / "settings.ini", encoding="utf-8")
+    module = lambda r: {"scikit_learn": "sklearn"}.get(name := re.match(r"[\w-]+", r)[0].replace("-", "_"), name)
+    assert {k: set(v.split()) for k, v in _EXTRAS.items()} == {k: {module(r) for r in cfg["DEFAULT"][f"{k}_requirements"].split()} for k in cfg["DEFAULT"]["extras"].split()}
+
+
 def test_every_pin_serves_a_requirement():
     "constraints.txt pins every requirement of settings.ini."
     cfg = ConfigParser(delimiters=["="])
