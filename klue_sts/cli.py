@@ -68,9 +68,10 @@ def _add_config(p):
 def cmd_train(args) -> None:
     "Train or resume a run; the best weights are in RUN/model, bundled for use in RUN/artefact."
     from klue_sts.data import split_pairs
-    from klue_sts.infer import LEAST_PAIRS
+    from klue_sts.infer import LEAST_PAIRS, may_replace
     from klue_sts.preprocess import preprocess
     from klue_sts.train import TrainConfig, train
+    if args.package: may_replace(args.package)
     cfg = TrainConfig(**{k: getattr(args, k) for k in TrainConfig.__dataclass_fields__})
     if cfg.pooling != "mean": raise ValueError(f"--pooling {cfg.pooling}: the run is bundled at its end, and an artefact knows mean pooling only; use --pooling mean, or klue_sts.train.train for the weights alone")
     df, _ = preprocess(load_named(args.data), cfg.profile)
@@ -78,8 +79,7 @@ def cmd_train(args) -> None:
     if train_df.empty or len(valid_df) < LEAST_PAIRS: raise ValueError(f"{len(train_df)} pairs to train on and {len(valid_df)} to validate on are too few: the artefact's calibration needs {LEAST_PAIRS} of the latter; give more pairs in {'--valid' if args.valid and len(train_df) else '--data'}")
     result = train(cfg, train_df, valid_df, out=args.out)
     if int(os.environ.get("RANK", 0)): return
-    print(f"{result.run}: step {result.best['step']}, validation Pearson {result.best['valid_pearson']:.4f}, within-source {result.best['valid_within_source']:.4f}"
-          f"{', stopped early' if result.stopped_early else ''}, {result.seconds:.0f} s")
+    print(f"{result.run}: step {result.best['step']}, validation Pearson {result.best['valid_pearson']:.4f}, within-source {result.best['valid_within_source']:.4f}{', stopped early' if result.stopped_early else ''}, {result.seconds:.0f} s")
     print(f"artefact: {_package(result, valid_df, args.package or result.run / 'artefact')}")
 
 def _package(result, valid_df, out, **options):

@@ -20,8 +20,8 @@ from .preprocess import clean_text
 # %% auto #0
 __all__ = ['MAX_CHARS', 'LEAST_PAIRS', 'ArtefactError', 'model_path', 'read_info', 'fit_calibration', 'similarity', 'shorten',
            'threshold_of', 'Prediction', 'cpu_limit', 'check_text', 'Scorer', 'threads_wanted', 'get_scorer', 'predict',
-           'export_onnx', 'check_parity', 'sort_dimensions', 'new_artefact', 'put_artefact', 'package_model',
-           'write_info']
+           'export_onnx', 'check_parity', 'sort_dimensions', 'may_replace', 'new_artefact', 'put_artefact',
+           'package_model', 'write_info']
 
 # %% ../nbs/05a_infer.ipynb #074ab385
 MAX_CHARS = 2000  # characters per sentence; the longest sentence of KLUE-STS dev has 113
@@ -417,13 +417,18 @@ def sort_dimensions(
     with torch.no_grad(): dense.linear.weight.copy_(torch.tensor(turn.T.copy()))
     return SentenceTransformer(modules=[*list(st_model)[:2], dense], device="cpu")
 
-def new_artefact(
-    out,  # where the artefact will lie
-) -> Path:  # the empty folder beside it to build it in
-    "Begin an artefact; a folder that holds anything but an artefact is not replaced."
-    import shutil
-    out = Path(out); work = out.with_name(out.name + ".part")
+def may_replace(out) -> None:
+    "Raise where something other than an artefact or an empty folder lies at this place."
+    out = Path(out)
     if out.exists() and not (out.is_dir() and ((out / "klue_sts.json").exists() or not any(out.iterdir()))): raise ValueError(f"{out} exists and is no artefact; it would be replaced: name a new folder")
+
+def new_artefact(
+    out,  # where the artefact will lie; see may_replace
+) -> Path:  # the empty folder beside it to build it in
+    "Begin an artefact."
+    import shutil
+    may_replace(out)
+    out = Path(out); work = out.with_name(out.name + ".part")
     shutil.rmtree(work, ignore_errors=True); work.mkdir(parents=True)
     return work
 

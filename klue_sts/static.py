@@ -13,7 +13,7 @@ import numpy as np
 
 from .data import _find_local
 from .graph import static_graph
-from .infer import Scorer, fit_calibration, new_artefact, put_artefact, threshold_of, write_info
+from .infer import Scorer, fit_calibration, may_replace, new_artefact, put_artefact, threshold_of, write_info
 from .losses import band_weights
 from .mini import _corpus, mini_data
 from .preprocess import clean_text
@@ -78,6 +78,7 @@ def make_static(
     weight: float = 3.0,  # of a training sentence
 ) -> Path:  # the artefact folder
     "The whole recipe: the teacher reads, the table is fitted, the artefact is bundled. KLUE dev is not touched."
+    may_replace(out)
     corpus, out, teacher = corpus or _find_local("ko_text.tsv.xz"), Path(out), Scorer(teacher)
     if corpus is None: raise FileNotFoundError("no plain text for the teacher to read: pass corpus=FILE (source<TAB>sentence), or put ko_text.tsv.xz beside KLUE_STS_DATA")
     tr, va = mini_data()
