@@ -140,7 +140,7 @@ def read_table(
     path, text = Path(path), {c: str for c in ("guid", "sentence1", "sentence2", "source", "parent")}
     kind = {".csv": {}, ".tsv": {"sep": "\t", "quoting": 3}}.get(path.suffix.lower())
     try:
-        if kind is not None: _check_fields(path, **kind); return pd.read_csv(path, dtype=text, encoding="utf-8-sig", keep_default_na=False, na_values=[""], **kind)
+        if kind is not None: _check_fields(path, **kind); return pd.read_csv(path, dtype=text, encoding="utf-8-sig", keep_default_na=False, na_values=[""], float_precision="round_trip", **kind)
     except UnicodeDecodeError as e: raise DataError(f"{path.name}: not UTF-8 ({e.reason} at byte {e.start}); save it as UTF-8") from e
     except csv.Error as e: raise DataError(f"{path.name}: not valid CSV ({e}); check its quotes") from e
     if path.suffix.lower() == ".json": return pd.DataFrame(_read_records(path))

@@ -258,7 +258,7 @@ def _predict_frame(scorer: Scorer, df, strict: bool):
     "The frame with score, similarity, pred, truncated, problem; a row that cannot be scored stays, empty and named."
     import warnings
     if missing := {"sentence1", "sentence2"} - set(df.columns): raise ValueError(f"the frame lacks {sorted(missing)}; it needs sentence1 and sentence2")
-    pairs = list(zip(df["sentence1"], df["sentence2"]))
+    pairs = [tuple(np.nan if t is None else t for t in pair) for pair in zip(df["sentence1"], df["sentence2"])]  # pandas 2 keeps None, pandas 3 does not
     why = ["; ".join(filter(None, (scorer.problem(a, "sentence1"), scorer.problem(b, "sentence2")))) for a, b in pairs]
     good = [i for i, w in enumerate(why) if not w]
     if len(good) < len(pairs):

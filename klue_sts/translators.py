@@ -56,7 +56,7 @@ def _post(
     try: r = client.post(url, json=body, headers=headers)
     except httpx.TransportError as e: raise _Transient(f"connection failed ({type(e).__name__})") from None
     said = re.sub(r"\s+", " ", r.text)
-    for key in {part for value in headers.values() for part in (value, value.split()[-1])}: said = said.replace(key, "***")  # "Bearer KEY" and KEY alone
+    for key in sorted({part for value in headers.values() for part in (value, value.split()[-1])}, key=len, reverse=True): said = said.replace(key, "***")  # "Bearer KEY" and KEY alone
     said = said[:120]  # cut last: half a key would not be found
     if r.status_code in (401, 403): raise TranslatorRefused(f"{httpx.URL(url).host} rejected the key ({r.status_code}: {said}); check the key and what it is allowed to do")
     if r.status_code == 429 and any(s in r.text for s in spent): raise TranslatorRefused(f"the quota at {httpx.URL(url).host} is used up ({said}); finished sentences are cached, go on when it is renewed")
