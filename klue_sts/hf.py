@@ -14,6 +14,7 @@ import re
 import warnings
 from pathlib import Path
 
+from .pororo import _sha256
 from .translate import Terms, Translation, TranslatorRefused
 from .translators import check_answer
 
@@ -114,12 +115,6 @@ def hf_home(
     from platformdirs import user_cache_path  # what pooch itself uses
     return user_cache_path("klue_sts") / "hf"
 
-def _sha256(path: Path) -> bytes:
-    h = hashlib.sha256()
-    with path.open("rb") as f:
-        while block := f.read(2**20): h.update(block)
-    return h.digest()
-
 def model_id(
     folder: Path,  # model folder
 ) -> str:  # 12 hex digits
@@ -127,7 +122,7 @@ def model_id(
     h = hashlib.sha256()
     for path in sorted(p for p in folder.iterdir() if p.suffix in (".json", ".model", ".spm", ".txt", ".safetensors")):
         h.update(path.name.encode())
-        h.update(_sha256(path))
+        h.update(bytes.fromhex(_sha256(path)))
     return h.hexdigest()[:12]
 
 # %% ../nbs/01f_hf.ipynb #bafcf6bf
