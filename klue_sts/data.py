@@ -129,9 +129,16 @@ def _check_fields(path: Path, sep: str = ",", quoting: int = 0) -> None:
     "Raise `DataError` at the first line with more fields than the header; pandas would move them to other columns."
     with path.open(encoding="utf-8-sig", newline="") as f:
         rows = csv.reader(f, delimiter=sep, quoting=quoting)
-        header = next(rows, [])
+        if not (header := next((r for r in rows if r), None)): raise DataError(f"{path.name}: no header; its first line must name the columns")
         for row in rows:
             if len(row) > len(header): raise DataError(f"{path.name}: line {rows.line_num} has {len(row)} fields, the header names {len(header)}; {'a text must not hold a tab' if quoting else 'put texts that hold a comma in double quotes'}")
+
+def _read_parquet(path: Path) -> pd.DataFrame:
+    "A Parquet file; `DataError` where it is not one."
+    with path.open("rb") as f:
+        try: return pd.read_parquet(f)
+        except ImportError as e: raise ImportError("reading Parquet needs pyarrow: pip install pyarrow, or save the table as CSV") from e
+        except (ValueError, OSError) as e: raise DataError(f"{path.name}: not a Parquet file ({e})") from e
 
 def read_table(
     path,  # .json (a list of records), .csv, .tsv or .parquet; UTF-8
@@ -142,9 +149,9 @@ def read_table(
     try:
         if kind is not None: _check_fields(path, **kind); return pd.read_csv(path, dtype=text, encoding="utf-8-sig", keep_default_na=False, na_values=[""], float_precision="round_trip", **kind)
     except UnicodeDecodeError as e: raise DataError(f"{path.name}: not UTF-8 ({e.reason} at byte {e.start}); save it as UTF-8") from e
-    except csv.Error as e: raise DataError(f"{path.name}: not valid CSV ({e}); check its quotes") from e
+    except (csv.Error, pd.errors.ParserError) as e: raise DataError(f"{path.name}: not valid CSV ({e}); check its quotes") from e
     if path.suffix.lower() == ".json": return pd.DataFrame(_read_records(path))
-    if path.suffix.lower() == ".parquet": return pd.read_parquet(path)
+    if path.suffix.lower() == ".parquet": return _read_parquet(path)
     raise DataError(f"{path.name}: unknown file type {path.suffix!r}; use .json, .csv, .tsv or .parquet")
 
 # %% ../nbs/00_data.ipynb #627310de
@@ -311,7 +318,7 @@ def load_klue_sts(
     local = _find_local(name)
     path = local or fetch_file(name, **fetch)
     with _whole(path, name, local):
-        records = _read_records(path) if via == "github" else pd.read_parquet(path).to_dict("records")
+        records = _read_records(path) if via == "github" else _read_parquet(path).to_dict("records")
         df = keep_valid(frame_from_records(records), strict=True, where=name)
     _check_content(df, "klue", split, f"KLUE-STS v1.1 {split}", path, cached=not local)
     df.attrs["from"] = f"{'KLUE_STS_DATA' if local else via}:{name}"
