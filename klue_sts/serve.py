@@ -7,10 +7,11 @@ __all__ = ['app', 'score', 'score_upload', 'similarity_hf', 'embeddings', 'expla
            'info', 'metrics', 'create_app']
 
 # %% ../nbs/07_serve.ipynb #45a26b3a
+import gc
+gc.disable()  # imports make no garbage; looking for it all along took a tenth of the start
 import asyncio
 import base64
 import ctypes
-import gc
 import multiprocessing
 import os
 import signal
@@ -40,6 +41,7 @@ from .infer import MAX_CHARS, Scorer, get_scorer, shorten
 from .limits import BodyLimit, Guard, Metrics, error_response, problem, read_settings
 from .pred import FileAnswer, Pair, PairAnswer, Problem, findings, left, score_file, score_pair, served, unreadable, uploaded
 from .rows import BadInput, Gone, encode, one_at_a_time, read_json, read_rows, score_rows, write_json
+gc.freeze(); gc.enable()  # nor is what they made looked through later
 
 # %% ../nbs/07_serve.ipynb #4fc9cff0
 _SENTENCE = {"type": "string", "minLength": 1, "maxLength": MAX_CHARS}
