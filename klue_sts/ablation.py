@@ -27,6 +27,7 @@ ROWS = {  # name → (start, data, changes to the settings)
     "드롭아웃 없음": ("kiwi", "all", {"dropout": 0.0, "token_dropout": 0.0}), "CoSENT": ("kiwi", "all", {"loss": "cosent"}),
     "역번역 없음": ("kiwi", "no bt", {}), "KorSTS 없음": ("kiwi", "no korsts", {}),
     "어휘 8천": ("8k", "all", {}), "어휘 2만4천": ("24k", "all", {}), "어휘 3만2천": ("32k", "all", {}),
+    "철자 벡터": ("spelled", "all", {}),
     "사전 학습": ("masked", "all", {}), "대조 학습": ("contrast", "all", {}), "사전 학습 + 대조 학습": ("masked contrast", "all", {}),
 }
 
@@ -62,13 +63,12 @@ def make_starts(
 ) -> dict:  # name → encoder folder
     "The untrained or pre-trained encoders that the rows start from."
     out, own, made = Path(out) / f"{study.layers}-layers", [*train_df["sentence1"], *train_df["sentence2"]], {}
-    lines = MiniRecipe().corpus_lines
-    sizes = {"kiwi": 16000, "joined": 16000, "8k": 8000, "24k": 24000, "32k": 32000}
-    needed = {"kiwi", *names}
-    sizes = {name: size for name, size in sizes.items() if name in needed}
-    borrowed = None if all((out / name / "start" / "modules.json").exists() for name in sizes) else borrow_vectors(own, _corpus(corpus, lines, 42))
-    plain = _corpus(corpus, None, 42) if borrowed and "joined" in sizes else None
-    for name, size in sizes.items(): made[name] = make_start(MiniRecipe(vocab_size=size, layers=study.layers, corpus_vectors=name == "joined"), own, [], out / name, borrowed, plain)
+    lines, needed = MiniRecipe().corpus_lines, {"kiwi", *names}
+    changes = {"kiwi": {}, "joined": {"corpus_vectors": True}, "spelled": {"spelling": 128}, "8k": {"vocab_size": 8000}, "24k": {"vocab_size": 24000}, "32k": {"vocab_size": 32000}}
+    changes = {name: {"spelling": 0} | change for name, change in changes.items() if name in needed}
+    borrowed = None if all((out / name / "start" / "modules.json").exists() for name in changes) else borrow_vectors(own, _corpus(corpus, lines, 42))
+    plain = _corpus(corpus, None, 42) if borrowed and "joined" in changes else None
+    for name, change in changes.items(): made[name] = make_start(MiniRecipe(layers=study.layers, **change), own, [], out / name, borrowed, plain)
     st = open_encoder(made["kiwi"])
     if "random" in needed:
         vectors = np.zeros((len(st.tokenizer), st.get_embedding_dimension()))

@@ -37,7 +37,7 @@ def open_cross_encoder(
     class CrossEncoder(torch.nn.Module):
         def __init__(self):
             super().__init__()
-            width = types.shape[1]
+            width = bert.config.hidden_size
             self.encoder, self.head = bert, torch.nn.Sequential(torch.nn.Linear(width, width), torch.nn.Tanh(), torch.nn.Linear(width, 1))
         def forward(self, ids, kinds): return self.head(pooled(self.encoder, ids, token_type_ids=kinds).to(self.head[0].weight.dtype)).squeeze(-1).float()
 

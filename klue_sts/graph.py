@@ -69,7 +69,9 @@ def _embed(g: _Graph, get, config, int8: bool) -> str:
     zero = g.const(np.array([0]))
     here = g.op("Slice", g.const(places), zero, g.op("Shape", "input_ids", start=1, end=2), zero)
     x = g.op("Add", _words(g, get("embeddings.word_embeddings.weight"), int8), here)
-    return _norm(g, x, np.zeros(1, np.float32), get("embeddings.LayerNorm.weight"), get("embeddings.LayerNorm.bias"), config.layer_norm_eps)
+    x = _norm(g, x, np.zeros(1, np.float32), get("embeddings.LayerNorm.weight"), get("embeddings.LayerNorm.bias"), config.layer_norm_eps)
+    if getattr(config, "embedding_size", config.hidden_size) == config.hidden_size: return x
+    return g.op("Add", _linear(g, x, [get("embeddings_project.weight")], int8), g.const(get("embeddings_project.bias")))  # ELECTRA: the table has a width of its own
 
 # %% ../nbs/04b_graph.ipynb #104bea68
 def _layer(g: _Graph, x: str, get, config, keep: str, int8: bool) -> str:
@@ -100,14 +102,14 @@ def why_not(
     config,  # a transformers config
 ) -> str:  # reason, or an empty string
     "Why `encoder_graph` cannot write this model."
-    kinds = ("bert", "roberta", "xlm-roberta")
+    kinds = ("bert", "roberta", "xlm-roberta", "electra")
     if config.model_type not in kinds: return f"model type {config.model_type!r} is not one of {kinds}"
     if config.hidden_act != "gelu": return f"activation {config.hidden_act!r} is not 'gelu'"
     if getattr(config, "position_embedding_type", None) not in (None, "absolute"): return f"position embeddings are {config.position_embedding_type!r}, not absolute"
     return ""
 
 def encoder_graph(
-    encoder,  # a transformers BertModel, RobertaModel or XLMRobertaModel
+    encoder,  # a transformers BertModel, RobertaModel, XLMRobertaModel or ElectraModel
     precision: str = "fp32",  # "fp32" or "int8"
     turn: np.ndarray = None,  # (width, dim), float32: applied to the mean vector, see infer.sort_dimensions
 ):  # onnx.ModelProto: input_ids, attention_mask (batch, tokens) → unit vectors (batch, dim)

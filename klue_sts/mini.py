@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['SPECIAL', 'load_kiwi', 'analyse', 'surface_units', 'build_vocab', 'build_tokenizer', 'morpheme_vectors',
-           'piece_vectors', 'corpus_vectors', 'join_vectors', 'new_encoder', 'add_back_translation', 'mini_data',
-           'MiniRecipe', 'borrow_vectors', 'kept_stage', 'note_stage', 'texts_digest', 'make_start', 'make_mini']
+           'piece_vectors', 'corpus_vectors', 'join_vectors', 'spelling_vectors', 'new_encoder', 'add_back_translation',
+           'mini_data', 'MiniRecipe', 'borrow_vectors', 'kept_stage', 'note_stage', 'texts_digest', 'make_start',
+           'make_mini']
 
 # %% ../nbs/04a_mini.ipynb #d04c799e
 import hashlib
@@ -175,6 +176,26 @@ def join_vectors(
     joined = joined - weight @ joined
     return unit(joined @ np.linalg.eigh(joined.T @ (weight[:, None] * joined))[1][:, ::-1][:, :dim])
 
+# %% ../nbs/04a_mini.ipynb #8397622e
+def _grams(piece: str) -> list:
+    "Characters, pairs of characters and triples of jamo of a word piece."
+    text = piece.removeprefix("##")
+    jamo = unicodedata.normalize("NFD", text)
+    return [*text, *(text[k:k + 2] for k in range(len(text) - 1)), *("jamo " + jamo[k:k + 3] for k in range(max(1, len(jamo) - 2)))]
+
+def spelling_vectors(
+    tokenizer,  # from build_tokenizer
+    dim: int = 128,  # dimensions
+    length: float = 0.5,  # of every vector; Kiwi's have about 1
+) -> np.ndarray:  # shape (vocabulary, dim), float32; special tokens have zeros
+    "What a piece looks like: the sum of a fixed random vector per n-gram of its spelling."
+    draw = lambda gram: np.random.default_rng(list(hashlib.blake2b(gram.encode(), digest_size=16).digest())).standard_normal(dim)
+    found, table = {}, np.zeros((len(tokenizer), dim), np.float32)
+    for i, piece in enumerate(tokenizer.convert_ids_to_tokens(range(len(tokenizer)))):
+        if piece in SPECIAL: continue
+        for gram in _grams(piece): table[i] += found[gram] if gram in found else found.setdefault(gram, draw(gram))
+    return length * table / np.maximum(np.linalg.norm(table, axis=1, keepdims=True), 1e-9)
+
 # %% ../nbs/04a_mini.ipynb #913d714e
 def new_encoder(
     tokenizer,  # from build_tokenizer
@@ -185,22 +206,27 @@ def new_encoder(
     heads: int = 4,  # attention heads; must divide the width
     seed: int = 42,  # of the layers' random start
     width: int = None,  # of the encoder; dimensions beyond those of `vectors` start random; default: as many as `vectors` has
+    spelling: np.ndarray = None,  # from spelling_vectors, shape (vocabulary, s): beside `vectors` in a table of width + s, which the encoder projects to its width
 ) -> Path:  # the folder, a sentence-transformers model with mean pooling
-    "A small BERT (Devlin et al. 2019) whose word vectors start from `vectors`."
+    "A small BERT (Devlin et al. 2019) whose word vectors start from `vectors`; with `spelling` an ELECTRA, a BERT whose table may be wider than its layers (Clark et al. 2020)."
     import torch
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
-    from transformers import BertConfig, BertModel
+    from transformers import BertConfig, BertModel, ElectraConfig, ElectraModel
     known, width = vectors.shape[1], width or vectors.shape[1]
     if width % heads or width < known: raise ValueError(f"width {width} is not divisible by {heads} heads, or below the {known} dimensions of the vectors")
     torch.manual_seed(seed)
-    cfg = BertConfig(vocab_size=len(tokenizer), hidden_size=width, num_hidden_layers=layers, num_attention_heads=heads, intermediate_size=4 * width,
-                     max_position_embeddings=tokenizer.model_max_length, type_vocab_size=1, pad_token_id=0)
-    bert = BertModel(cfg, add_pooling_layer=False)
+    more = 0 if spelling is None else spelling.shape[1]
+    shape = dict(vocab_size=len(tokenizer), hidden_size=width, num_hidden_layers=layers, num_attention_heads=heads, intermediate_size=4 * width,
+                 max_position_embeddings=tokenizer.model_max_length, type_vocab_size=1, pad_token_id=0)
+    bert = ElectraModel(ElectraConfig(**shape, embedding_size=width + more)) if more else BertModel(BertConfig(**shape), add_pooling_layer=False)
     start = torch.randn(len(tokenizer), width) / width ** 0.5
     start[torch.tensor(count > 0), :known] = torch.tensor(vectors[count > 0], dtype=torch.float32)
+    if more: start = torch.cat([start, torch.tensor(spelling, dtype=torch.float32)], 1)
     start[0] = 0
-    with torch.no_grad(): bert.embeddings.word_embeddings.weight.copy_(start)
+    with torch.no_grad():
+        bert.embeddings.word_embeddings.weight.copy_(start)
+        if more: bert.embeddings_project.weight.copy_(torch.cat([torch.eye(width), torch.nn.init.orthogonal_(torch.empty(width, more))], 1)); bert.embeddings_project.bias.zero_()
     out = Path(out); bert.save_pretrained(out / "bert"); tokenizer.save_pretrained(out / "bert")
     SentenceTransformer(modules=[Transformer(str(out / "bert")), Pooling(width, "mean")], device="cpu").save_pretrained(str(out / "start"), create_model_card=False)
     return out / "start"
@@ -243,6 +269,7 @@ class MiniRecipe:
     corpus_lines: int = 150_000  # lines of plain text for vocabulary and Kiwi's vectors, beside the training sentences
     corpus_vectors: bool = False  # True: join Kiwi's vectors with those of all plain text
     train_weight: int = 5  # how many times a training sentence counts in the vocabulary
+    spelling: int = 0  # dimensions of the spelling vectors beside Kiwi's; 0: none
     layers: int = 3
     heads: int = 4
     width: int = 256
@@ -321,7 +348,8 @@ def make_start(
         near, seen = corpus_vectors(tokenizer, sorted({*b["texts"], *map(clean_text, plain or [])}))
         pieces, count = join_vectors([pieces, near], seen), count + seen
     logging.getLogger(__name__).info("%d of %d pieces have a vector", (count > 0).sum(), len(count))
-    start = new_encoder(tokenizer, pieces, count, out, recipe.layers, recipe.heads, recipe.seed, recipe.width)
+    spelling = spelling_vectors(tokenizer, recipe.spelling) if recipe.spelling else None
+    start = new_encoder(tokenizer, pieces, count, out, recipe.layers, recipe.heads, recipe.seed, recipe.width, spelling)
     note_stage(start, made_with)
     return start
 

@@ -122,13 +122,13 @@ def masked_model(
 ):  # torch module: (masked ids, places, true ids) → (token loss, pooled loss)
     "The encoder with two heads: a masked word is guessed from its own place, and from the mean of the whole sentence."
     import torch
-    F, width = torch.nn.functional, encoder.config.hidden_size
+    F, width, wide = torch.nn.functional, encoder.config.hidden_size, encoder.get_input_embeddings().weight.shape[1]
 
     class MaskedModel(torch.nn.Module):
         def __init__(self):
             super().__init__()
             self.encoder = encoder
-            self.heads = torch.nn.ModuleList(torch.nn.Sequential(torch.nn.Linear(width, width), torch.nn.GELU(), torch.nn.LayerNorm(width)) for _ in range(2))
+            self.heads = torch.nn.ModuleList(torch.nn.Sequential(torch.nn.Linear(width, wide), torch.nn.GELU(), torch.nn.LayerNorm(wide)) for _ in range(2))
             self.bias = torch.nn.Parameter(torch.tensor(np.log((counts + 1) / counts.sum()), dtype=torch.float32))
         def forward(self, ids, places, truth):
             hidden, table = self.encoder(input_ids=ids).last_hidden_state, self.encoder.embeddings.word_embeddings.weight
