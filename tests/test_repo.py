@@ -56,6 +56,21 @@ def test_every_pin_serves_a_requirement():
     assert wanted and wanted - pinned == set()
 
 
+@pytest.mark.parametrize("python", ["3.11.0", "3.12.0", "3.13.0"])
+def test_a_pin_applies_only_where_its_package_runs(python):
+    from importlib.metadata import PackageNotFoundError, metadata
+    from packaging.requirements import Requirement
+    from packaging.specifiers import SpecifierSet
+    pins, refused, seen = [Requirement(line) for line in (root / "constraints.txt").read_text().splitlines() if "==" in line], [], 0
+    for pin in pins:
+        if not pin.marker.evaluate({"python_version": python.rpartition(".")[0], "python_full_version": python}): continue
+        try: needs = metadata(pin.name).get("Requires-Python") or ""
+        except PackageNotFoundError: continue  # of another platform
+        seen += 1
+        if python not in SpecifierSet(needs): refused.append(f"{pin} needs Python {needs}")
+    assert seen > 100 and not refused
+
+
 def test_notebooks_hold_no_machine_paths_errors_or_broken_formulas():
     for path in sorted((root / "nbs").glob("*.ipynb")):
         text = path.read_text(encoding="utf-8")
