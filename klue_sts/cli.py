@@ -82,14 +82,13 @@ def cmd_train(args) -> None:
     print(f"{result.run}: step {result.best['step']}, validation Pearson {result.best['valid_pearson']:.4f}, within-source {result.best['valid_within_source']:.4f}{', stopped early' if result.stopped_early else ''}, {result.seconds:.0f} s")
     print(f"artefact: {_package(result, valid_df, args.package or result.run / 'artefact')}")
 
-def _package(result, valid_df, out, **options):
+def _package(result, valid_df, out, model=None, **options):
     "Bundle a finished run, calibrated on its validation side; the path of a local base stays private."
     import json
     from klue_sts.infer import package_model
     training = json.loads((result.run / "summary.json").read_text())
-    base = Path(training["config"]["base"])
-    if base.is_absolute(): training["config"]["base"] = base.name
-    return package_model(result.run / "model", out, valid_df, training=training, **options)
+    if (base := Path(training["config"]["base"])).is_absolute(): training["config"]["base"] = base.name
+    return package_model(model or result.run / "model", out, valid_df, training=training, **options)
 
 # %% ../nbs/07a_cli.ipynb #sweep002
 def _add_sweep(p):
@@ -221,15 +220,16 @@ def cmd_mini(args) -> None:
     from functools import partial
     from klue_sts.losses import band_weights, fit_pairs
     from klue_sts.mini import make_mini, mini_data
+    from klue_sts.pieces import add_bag
     from klue_sts.train import train
     if args.pretrain is None and (args.contrast or args.gpu or args.device or args.stop_after): raise ValueError("--contrast, --gpu, --device and --stop-after belong to --pretrain MINUTES; add it")
     if args.pretrain is not None and args.fast: raise ValueError("--fast is for the recipe without --pretrain; leave one of them out")
     result = _pretrained(args) if args.pretrain is not None else make_mini(out=args.out, corpus=args.corpus, bt=args.bt, loop=partial(fit_pairs, keep=True) if args.fast else train)
     if args.stop_after: print(f"encoder: {result}"); return
-    valid = mini_data(args.bt)[1]
+    train_df, valid = mini_data(args.bt)
     print(f"{result.run}: step {result.best['step']}, validation Pearson {result.best['valid_pearson']:.4f}, {result.seconds:.0f} s")
-    art = _package(result, valid, Path(args.out) / "artefact", weights=band_weights(valid["real_label"]), name="mini", half=True, precisions=("int8",))
-    print(f"artefact: {art}")
+    both = add_bag(result.run / "model", Path(args.out) / "both", train_df)
+    print(f"artefact: {_package(result, valid, Path(args.out) / 'artefact', both, weights=band_weights(valid['real_label']), name='mini', half=True, precisions=('int8',))}")
 
 # %% ../nbs/07a_cli.ipynb #a0f61588
 def _add_augment(p):

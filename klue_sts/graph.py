@@ -89,13 +89,14 @@ def _layer(g: _Graph, x: str, get, config, keep: str, int8: bool) -> str:
     wide = g.op("BiasGelu", _linear(g, x, [get("intermediate.dense.weight")], int8), g.const(get("intermediate.dense.bias")), domain=_MS)
     return join(wide, "output.dense", "output.LayerNorm")
 
-def _pool(g: _Graph, x: str, turn=None) -> str:
-    "Mean over the sentence's own tokens, turned where a matrix is given, then unit length: the count cancels, so a sum will do."
+def _total(g: _Graph, x: str) -> str:
+    "Sum over the sentence's own tokens; at unit length it is their mean, since the count cancels."
     row = g.op("Unsqueeze", g.op("Cast", "attention_mask", to=1), g.const(np.array([1])))
-    total = g.op("Squeeze", g.op("MatMul", row, x), g.const(np.array([1])))
-    if turn is not None: total = g.op("MatMul", total, g.const(turn))
-    length = g.op("ReduceL2", total, g.const(np.array([-1])), keepdims=1)
-    return g.op("Div", total, g.op("Max", length, g.const(np.float32(1e-9))))
+    return g.op("Squeeze", g.op("MatMul", row, x), g.const(np.array([1])))
+
+def _unit(g: _Graph, x: str) -> str:
+    length = g.op("ReduceL2", x, g.const(np.array([-1])), keepdims=1)
+    return g.op("Div", x, g.op("Max", length, g.const(np.float32(1e-9))))
 
 # %% ../nbs/04b_graph.ipynb #abe03305
 def why_not(
@@ -112,6 +113,7 @@ def encoder_graph(
     encoder,  # a transformers BertModel, RobertaModel, XLMRobertaModel or ElectraModel
     precision: str = "fp32",  # "fp32" or "int8"
     turn: np.ndarray = None,  # (width, dim), float32: applied to the mean vector, see infer.sort_dimensions
+    bag: np.ndarray = None,  # (vocabulary, more), float32: its sum, at unit length, goes beside the mean vector, also at unit length, before `turn` of shape (width + more, dim); see pieces.BagOfPieces
 ):  # onnx.ModelProto: input_ids, attention_mask (batch, tokens) → unit vectors (batch, dim)
     "The whole sentence encoder (mean pooling, unit length) as one ONNX graph."
     config = encoder.config
@@ -122,7 +124,10 @@ def encoder_graph(
     x, keep = _embed(g, state.__getitem__, config, int8), g.op("Cast", "attention_mask", to=6)
     for i in range(config.num_hidden_layers):
         x = _layer(g, x, lambda name: state[f"encoder.layer.{i}.{name}"], config, keep, int8)
-    return g.model(_pool(g, x, turn), config.hidden_size if turn is None else turn.shape[1])
+    x, dim = _total(g, x), config.hidden_size
+    if bag is not None: x, dim = g.op("Concat", _unit(g, x), _unit(g, _total(g, _words(g, bag, int8))), axis=-1), dim + bag.shape[1]
+    if turn is not None: x, dim = g.op("MatMul", x, g.const(turn)), turn.shape[1]
+    return g.model(_unit(g, x), dim)
 
 # %% ../nbs/04b_graph.ipynb #a169976c
 def static_graph(
@@ -132,4 +137,4 @@ def static_graph(
     "A sentence is the mean of its pieces' vectors, of unit length."
     if precision not in ("fp32", "int8"): raise ValueError(f"precision {precision!r} is not known; use 'fp32' or 'int8'")
     g = _Graph()
-    return g.model(_pool(g, _words(g, table, precision == "int8")), table.shape[1])
+    return g.model(_unit(g, _total(g, _words(g, table, precision == "int8"))), table.shape[1])

@@ -309,7 +309,7 @@ def _export_module(st_model, int8: bool):
     "Encoder + mean pooling + L2 norm as one torch module; with `int8`, a quantised word-vector table."
     import copy
     import torch
-    encoder, turn = copy.deepcopy(st_model[0].model).float().cpu().eval(), _turn(st_model)
+    encoder, (bag, turn) = copy.deepcopy(st_model[0].model).float().cpu().eval(), _behind(st_model)
 
     class Int8Table(torch.nn.Module):
         "Rows standardised per column, then one scale per row."
@@ -325,12 +325,13 @@ def _export_module(st_model, int8: bool):
         def __init__(self):
             super().__init__()
             self.encoder = encoder
-            self.register_buffer("turn", None if turn is None else torch.tensor(turn))
+            for name, t in {"turn": turn, "bag": bag}.items(): self.register_buffer(name, None if t is None else torch.tensor(t))
         def forward(self, input_ids, attention_mask):
             hidden = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
             mask = attention_mask.unsqueeze(-1).to(hidden.dtype)
-            mean = (hidden * mask).sum(1) / mask.sum(1).clamp(min=1e-9)
-            return torch.nn.functional.normalize(mean if self.turn is None else mean @ self.turn, dim=-1)
+            x = (hidden * mask).sum(1) / mask.sum(1).clamp(min=1e-9)
+            if self.bag is not None: x = torch.cat([torch.nn.functional.normalize(v, dim=-1) for v in (x, (self.bag[input_ids] * mask).sum(1))], -1)
+            return torch.nn.functional.normalize(x if self.turn is None else x @ self.turn, dim=-1)
 
     if int8: encoder.set_input_embeddings(Int8Table(encoder.get_input_embeddings().weight.data))
     return Encoder().eval()
@@ -347,20 +348,21 @@ def export_onnx(
     if precision not in ("fp32", "int8"): raise ValueError(f"precision {precision!r} is not known; use 'fp32' or 'int8'")
     file = Path(file); file.parent.mkdir(parents=True, exist_ok=True)
     if st_model[1].pooling_mode != "mean": raise ValueError(f"export supports mean pooling, got {st_model[1].pooling_mode!r}")
-    encoder, turn = st_model[0].model, _turn(st_model)
+    encoder, (bag, turn) = st_model[0].model, _behind(st_model)
     if why_not(encoder.config): return _export_by_torch(st_model, file, precision)
-    onnx.save(encoder_graph(encoder, precision, turn), str(file))
+    onnx.save(encoder_graph(encoder, precision, turn, bag), str(file))
     return file
 
-def _turn(st_model):
-    "The matrix after the pooling, shape (width, dim), or None; anything else there is refused."
+def _behind(st_model) -> tuple:
+    "What stands behind the pooling: the table of a bag of pieces (04h_pieces), shape (vocabulary, more), and a matrix, shape (width, dim); None where there is none. Anything else is refused."
     import torch
+    from klue_sts.pieces import BagOfPieces
     from sentence_transformers.sentence_transformer.modules import Dense, Normalize
     more = [m for m in list(st_model)[2:] if not isinstance(m, Normalize)]
-    if not more: return None
-    if len(more) > 1 or not isinstance(more[0], Dense) or more[0].linear.bias is not None or not isinstance(more[0].activation_function, torch.nn.Identity):
-        raise ValueError(f"export knows one linear layer without bias after the pooling, not {[type(m).__name__ for m in more]}; leave them out")
-    return more[0].linear.weight.detach().cpu().float().numpy().T
+    bag = more.pop(0).table if more and isinstance(more[0], BagOfPieces) else None
+    plain = [m for m in more if isinstance(m, Dense) and m.linear.bias is None and isinstance(m.activation_function, torch.nn.Identity)]
+    if len(more) > 1 or plain != more: raise ValueError(f"export knows a BagOfPieces and one linear layer without bias after the pooling, not {[type(m).__name__ for m in more]}; leave them out")
+    return tuple(None if t is None else t.detach().cpu().float().numpy() for t in (bag, plain[0].linear.weight.T if plain else None))
 
 def _export_by_torch(st_model, file: Path, precision: str) -> Path:
     "Any other encoder, through torch's exporter."
@@ -402,20 +404,20 @@ def check_parity(
 
 # %% ../nbs/05a_infer.ipynb #7e2284d4
 def sort_dimensions(
-    st_model,  # sentence_transformers.SentenceTransformer: encoder, pooling, and perhaps a linear layer, which is turned further
+    st_model,  # sentence_transformers.SentenceTransformer: encoder, pooling, and perhaps a bag of pieces and a linear layer, which is turned further
     texts: list,  # what its vectors shall be sorted for
-):  # the same model with one more module; every cosine stays as it was
+):  # the same model, turned; every cosine stays as it was
     "Turn the vectors onto their principal axes (Hotelling 1933), so that their first numbers carry most and a prefix can stand for the whole, as in Matryoshka vectors (Kusupati et al. 2022), but without training."
     import torch
     from sentence_transformers import SentenceTransformer
-    from sentence_transformers.sentence_transformer.modules import Dense
-    before = _turn(st_model)
+    from sentence_transformers.sentence_transformer.modules import Dense, Normalize
+    before = _behind(st_model)[1]
     v = st_model.encode([clean_text(t) for t in texts], normalize_embeddings=True, show_progress_bar=False).astype(np.float64)
     axes = np.linalg.eigh(v.T @ v)[1][:, ::-1]
     turn = axes if before is None else before @ axes
     dense = Dense(*turn.shape, bias=False, activation_function=torch.nn.Identity())
     with torch.no_grad(): dense.linear.weight.copy_(torch.tensor(turn.T.copy()))
-    return SentenceTransformer(modules=[*list(st_model)[:2], dense], device="cpu")
+    return SentenceTransformer(modules=[*(m for m in st_model if not isinstance(m, (Dense, Normalize))), dense], device="cpu")
 
 def may_replace(out) -> None:
     "Raise where something other than an artefact or an empty folder lies at this place."
@@ -444,7 +446,7 @@ def put_artefact(
     return out
 
 def package_model(
-    model_dir,  # sentence-transformers folder (a run's model folder)
+    model_dir,  # sentence-transformers folder (a run's model folder, or one from pieces.add_bag)
     out,  # artefact folder to write
     valid,  # labelled frame the model was not trained on: fits the calibration
     weights=None,  # of its rows in the calibration, see fit_calibration
@@ -453,18 +455,18 @@ def package_model(
     training: dict = None,  # a run's summary.json, kept in klue_sts.json
     half: bool = False,  # store the fine-tuning weights as fp16
     precisions: tuple = ("fp32", "int8"),  # ONNX files to keep
-    dims: tuple = (128, 64, 32),  # shorter sizes the vectors are sorted for, see sort_dimensions; none: they stay as they are
+    dims: tuple = (256, 128, 64, 32),  # shorter sizes the vectors are sorted for, see sort_dimensions; none: they stay as they are
 ) -> Path:  # the artefact folder
     "Bundle weights, ONNX, tokenizer, calibration and provenance; built beside `out` and moved into place when whole."
     from klue_sts.train import build_model
     out = Path(out); work = new_artefact(out)
     model = build_model(str(model_dir), device="cpu")
-    dims = [d for d in dims if d < model.get_embedding_dimension()]
+    dims, made = [d for d in dims if d < model.get_embedding_dimension()], Path(model_dir) / "made_with.json"
     if dims: model = sort_dimensions(model, [*valid["sentence1"], *valid["sentence2"]])
     _save_weights(model, work, half)
     for p in {"fp32", *precisions}: export_onnx(model, work / "onnx" / ("model.onnx" if p == "fp32" else "model_int8.onnx"), p)
     info = {"format": 1, "name": name or out.name, "profile": profile, "dim": model.get_embedding_dimension(), "dims": dims, "max_tokens": model.max_seq_length,
-            "calibration": {"cosine": [-1.0, 1.0], "similarity": [0.0, 5.0]}, "threshold": 0.6, "training": training or {}, "parity": {}}
+            "calibration": {"cosine": [-1.0, 1.0], "similarity": [0.0, 5.0]}, "threshold": 0.6, "training": (training or {}) | ({"made_with": json.loads(made.read_text())} if made.exists() else {}), "parity": {}}
     write_info(work, info)
     for p in {"fp32", *precisions}: info["parity"][p] = check_parity(model, Scorer(work, p), [*valid["sentence1"].head(200), *valid["sentence2"].head(200)])
     if info["parity"]["fp32"]["max_score_error"] > 1e-4: raise ArtefactError(f"the exported graph differs from the model: {info['parity']['fp32']}")

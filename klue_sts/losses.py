@@ -29,9 +29,11 @@ from .train import LOSSES, TrainConfig, TrainResult, _finished, _loss, _versions
 def open_encoder(
     path,  # sentence-transformers folder
     dropout: float = 0.0,  # hidden and attention dropout while training; -1 keeps the base's own
-):  # SentenceTransformer in float32 on the CPU
+):  # SentenceTransformer in float32 on the CPU: encoder and pooling; what an artefact has behind them (a bag, a turn) is left out
     "An encoder ready for the loop of this notebook."
-    model = build_model(str(path), dropout=dropout, device="cpu")
+    from sentence_transformers import SentenceTransformer
+    whole = build_model(str(path), dropout=dropout, device="cpu")
+    model = SentenceTransformer(modules=list(whole)[:2], device="cpu")
     if model.tokenizer.pad_token_id != 0: raise ValueError(f"the padding token of {path} has id {model.tokenizer.pad_token_id}; this loop reads id 0 as padding: use `train` (04_train)")
     model[0].model.config._attn_implementation = "eager"  # short sentences: plain matrix products beat the fused CPU kernel, whose backward pass is slow
     return model

@@ -13,7 +13,7 @@ import numpy as np
 
 from .data import _find_local
 from .graph import static_graph
-from .infer import Scorer, fit_calibration, may_replace, new_artefact, put_artefact, threshold_of, write_info
+from .infer import Scorer, fit_calibration, may_replace, new_artefact, put_artefact, shorten, threshold_of, write_info
 from .losses import band_weights
 from .mini import _corpus, mini_data
 from .preprocess import clean_text
@@ -62,7 +62,7 @@ def package_static(
     (work / "onnx").mkdir()
     onnx.save(static_graph(table, "int8"), str(work / "onnx" / "model_int8.onnx"))
     shutil.copy(teacher.path / "tokenizer.json", work)
-    info = {k: teacher.info[k] for k in ("format", "profile", "max_tokens", "dims") if k in teacher.info} | {"name": out.name, "dim": table.shape[1], "training": training or {}, "threshold": 0.6, "calibration": {"cosine": [-1.0, 1.0], "similarity": [0.0, 5.0]}}
+    info = {k: teacher.info[k] for k in ("format", "profile", "max_tokens")} | {"name": out.name, "dim": table.shape[1], "dims": [d for d in teacher.info.get("dims", []) if d < table.shape[1]], "training": training or {}, "threshold": 0.6, "calibration": {"cosine": [-1.0, 1.0], "similarity": [0.0, 5.0]}}
     write_info(work, info)
     info["calibration"] = fit_calibration(Scorer(work).score(valid["sentence1"], valid["sentence2"]), valid["real_label"], weights=band_weights(valid["real_label"]))
     info["threshold"] = threshold_of(info["calibration"])
@@ -76,6 +76,7 @@ def make_static(
     corpus=None,  # plain text, source<TAB>sentence, plain or .xz; default: corpus/ko_text.tsv.xz beside KLUE_STS_DATA
     lines: int = 15_000,  # of it, beside the training sentences
     weight: float = 3.0,  # of a training sentence
+    dim: int = 256,  # numbers per piece: the teacher's vectors, or one of its shorter sizes
 ) -> Path:  # the artefact folder
     "The whole recipe: the teacher reads, the table is fitted, the artefact is bundled. KLUE dev is not touched."
     may_replace(out)
@@ -84,6 +85,6 @@ def make_static(
     tr, va = mini_data()
     own = sorted({clean_text(t) for c in ("sentence1", "sentence2") for t in tr[c]})
     more = sorted({t for line in _corpus(corpus, lines, 42) if any(map(str.isalnum, t := clean_text(line)))} - set(own))
-    vectors = teacher._vectors([*own, *more])[0]
+    vectors = shorten(teacher._vectors([*own, *more])[0], dim, teacher.info)
     table = fit_static(piece_shares(teacher.tokenizer, [*own, *more]), vectors, np.r_[np.full(len(own), weight), np.ones(len(more))])
     return package_static(table, teacher, out, va, {"teacher": teacher.info["name"], "sentences": len(own) + len(more)})

@@ -84,11 +84,10 @@ def build_model(
     device: str = None,  # "cpu", "cuda"; default: what is there
 ):  # sentence_transformers.SentenceTransformer in float32
     "A bi-encoder from any base; safetensors only, remote code off. Raises `ValueError` with the remedy if it cannot be loaded."
-    from sentence_transformers import SentenceTransformer
     from sentence_transformers.util import is_sentence_transformer_model
     extra = {} if dropout == -1 else {"hidden_dropout_prob": dropout, "attention_probs_dropout_prob": dropout}
     where = str(mini_path()) if base == "mini" else base
-    try: model = SentenceTransformer(where, device=device, trust_remote_code=False, model_kwargs={"dtype": "float32", "use_safetensors": True}, config_kwargs=extra)
+    try: model = _open_modules(where, device, extra)
     except OSError as e: raise ValueError(f"base {base!r} could not be loaded: {str(e).splitlines()[0]} Use 'mini', a folder with model.safetensors, or a hub name while online.") from e
     own = model[1].pooling_mode
     if pooling != own:
@@ -98,6 +97,17 @@ def build_model(
     for more in list(model)[2:]:
         if getattr(more, "linear", None) is not None and more.linear.bias is None: more.requires_grad_(False)  # a turn of the vectors (05a sort_dimensions) stays one
     return model
+
+def _open_modules(where: str, device: str, config: dict):
+    "The folder or hub name as sentence-transformers reads it; beside its modules only our own one (04h_pieces) is known, in local folders."
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.util import import_from_string
+    how = lambda: {"trust_remote_code": False, "model_kwargs": {"dtype": "float32", "use_safetensors": True}, "config_kwargs": dict(config)}
+    listed, own = Path(where) / "modules.json", "klue_sts.pieces.BagOfPieces"
+    parts = json.loads(listed.read_text(encoding="utf-8")) if listed.is_file() else []
+    if own not in [p["type"] for p in parts]: return SentenceTransformer(where, device=device, **how())
+    if odd := [p["type"] for p in parts if p["type"] != own and not p["type"].startswith("sentence_transformers.")]: raise ValueError(f"{where} names a module of foreign code, {odd[0]}; it is not loaded: leave it out of modules.json")
+    return SentenceTransformer(modules=[import_from_string(p["type"]).load(where, subfolder=p["path"], local_files_only=True, **how()) for p in parts], device=device)
 
 def _pooling(model, mode: str):
     "A pooling module of the model's width."
@@ -277,8 +287,9 @@ def run_folder(
     return Path(out) / f"{Path(cfg.base).name.replace('/', '-')}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
 
 def weights_digest(folder) -> str:
-    "SHA-256 of an encoder folder's weights."
-    return hashlib.sha256((Path(folder) / "model.safetensors").read_bytes()).hexdigest()
+    "SHA-256 of an encoder folder's weights, those of the modules behind the encoder included."
+    files = [Path(folder) / "model.safetensors", *sorted(Path(folder).glob("[0-9]_*/model.safetensors"))]
+    return hashlib.sha256(b"".join(f.read_bytes() for f in files)).hexdigest()
 
 def same_base(
     cfg: TrainConfig,  # settings

@@ -53,8 +53,9 @@ def artefact(name, folder):
     from klue_sts.train import build_model
     torch.manual_seed(0)
     out = Path(folder) / name
-    shutil.copytree(model_path("mini"), out); shutil.rmtree(out / "onnx"); shutil.rmtree(out / "2_Dense")
-    (out / "modules.json").write_text(json.dumps(json.loads((out / "modules.json").read_text())[:2]))  # the mini's turn fits no other width
+    shutil.copytree(model_path("mini"), out); shutil.rmtree(out / "onnx")
+    for part in (modules := json.loads((out / "modules.json").read_text()))[2:]: shutil.rmtree(out / part["path"])  # the mini's bag and turn fit no other encoder
+    (out / "modules.json").write_text(json.dumps(modules[:2]))
     RobertaModel(RobertaConfig(vocab_size=32000, max_position_embeddings=514, pad_token_id=0, **SIZES[name]), add_pooling_layer=False).save_pretrained(out)
     pooling = json.loads((out / "1_Pooling/config.json").read_text())
     (out / "1_Pooling/config.json").write_text(json.dumps({k: SIZES[name]["hidden_size"] if "dimension" in k and not isinstance(v, bool) else v for k, v in pooling.items()}))
@@ -83,7 +84,7 @@ def texts_of_pairs(path):
 
 
 def for_others(folder):
-    "The mini as infinity-emb and fastembed read it: module names of sentence-transformers 3, and an ONNX graph that gives token vectors, which fastembed pools itself."
+    "The mini's transformer as infinity-emb and fastembed read it, without the bag of pieces, which neither knows: module names of sentence-transformers 3, and an ONNX graph that gives token vectors, which fastembed pools itself."
     import torch
 
     from klue_sts.losses import open_encoder
@@ -92,7 +93,7 @@ def for_others(folder):
     older = [{"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"}, {"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"}]
     (out / "modules.json").write_text(json.dumps(older))  # as infinity-emb's sentence-transformers 3 knows them
     (out / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": 128, "do_lower_case": False}))
-    (out / "1_Pooling/config.json").write_text(json.dumps({"word_embedding_dimension": read_info(out)["dim"], "pooling_mode_mean_tokens": True}))
+    (out / "1_Pooling/config.json").write_text(json.dumps({"word_embedding_dimension": json.loads((out / "config.json").read_text())["hidden_size"], "pooling_mode_mean_tokens": True}))
     special = {f"{name.lower()}_token": f"[{name}]" for name in ("UNK", "PAD", "CLS", "SEP", "MASK")}
     (out / "special_tokens_map.json").write_text(json.dumps(special))
     (out / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": 128, **special}))

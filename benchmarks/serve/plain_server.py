@@ -4,7 +4,8 @@ import time
 
 from fastapi import FastAPI
 from pydantic import BaseModel
-from sentence_transformers import SentenceTransformer
+
+from klue_sts.train import build_model
 
 PATH, MODE = os.environ["MODEL"], os.environ.get("MODE", "plain")
 app = FastAPI()
@@ -20,7 +21,7 @@ class Rows(BaseModel):
 
 
 def load():
-    return SentenceTransformer(PATH, device="cpu", model_kwargs={"dtype": "float32"})
+    return build_model(PATH, device="cpu")  # SentenceTransformer, and the mini's second branch
 
 
 model = load() if MODE == "plain" else None
