@@ -356,10 +356,10 @@ def export_onnx(
 def _behind(st_model) -> tuple:
     "What stands behind the pooling: the table of a bag of pieces (04h_pieces), shape (vocabulary, more), and a matrix, shape (width, dim); None where there is none. Anything else is refused."
     import torch
-    from klue_sts.pieces import BagOfPieces
+    from klue_sts.pieces import bag_class
     from sentence_transformers.sentence_transformer.modules import Dense, Normalize
     more = [m for m in list(st_model)[2:] if not isinstance(m, Normalize)]
-    bag = more.pop(0).table if more and isinstance(more[0], BagOfPieces) else None
+    bag = more.pop(0).table if more and isinstance(more[0], bag_class()) else None
     plain = [m for m in more if isinstance(m, Dense) and m.linear.bias is None and isinstance(m.activation_function, torch.nn.Identity)]
     if len(more) > 1 or plain != more: raise ValueError(f"export knows a BagOfPieces and one linear layer without bias after the pooling, not {[type(m).__name__ for m in more]}; leave them out")
     return tuple(None if t is None else t.detach().cpu().float().numpy() for t in (bag, plain[0].linear.weight.T if plain else None))

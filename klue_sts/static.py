@@ -16,6 +16,7 @@ from .graph import static_graph
 from .infer import Scorer, fit_calibration, may_replace, new_artefact, put_artefact, shorten, threshold_of, write_info
 from .losses import band_weights
 from .mini import _corpus, mini_data
+from .pieces import fit_bag, with_paraphrases
 from .preprocess import clean_text
 
 # %% ../nbs/05d_static.ipynb #ffa0505a
@@ -78,7 +79,7 @@ def make_static(
     weight: float = 3.0,  # of a training sentence
     dim: int = 256,  # numbers per piece: the teacher's vectors, or one of its shorter sizes
 ) -> Path:  # the artefact folder
-    "The whole recipe: the teacher reads, the table is fitted, the artefact is bundled. KLUE dev is not touched."
+    "The whole recipe: the teacher reads, the table is fitted to it and then to the labelled pairs, the artefact is bundled. KLUE dev is not touched."
     may_replace(out)
     corpus, out, teacher = corpus or _find_local("ko_text.tsv.xz"), Path(out), Scorer(teacher)
     if corpus is None: raise FileNotFoundError("no plain text for the teacher to read: pass corpus=FILE (source<TAB>sentence), or put ko_text.tsv.xz beside KLUE_STS_DATA")
@@ -87,4 +88,7 @@ def make_static(
     more = sorted({t for line in _corpus(corpus, lines, 42) if any(map(str.isalnum, t := clean_text(line)))} - set(own))
     vectors = shorten(teacher._vectors([*own, *more])[0], dim, teacher.info)
     table = fit_static(piece_shares(teacher.tokenizer, [*own, *more]), vectors, np.r_[np.full(len(own), weight), np.ones(len(more))])
-    return package_static(table, teacher, out, va, {"teacher": teacher.info["name"], "sentences": len(own) + len(more)})
+    pairs = with_paraphrases(tr)
+    ids = tuple([np.array(e.ids) for e in teacher.tokenizer.encode_batch([clean_text(t) for t in pairs[c]])] for c in ("sentence1", "sentence2"))
+    table = fit_bag(table, ids, pairs["score"], lr=0.01)
+    return package_static(table, teacher, out, va, {"teacher": teacher.info["name"], "sentences": len(own) + len(more), "pairs": len(pairs)})

@@ -422,7 +422,7 @@ def test_similarity_and_embeddings_agree(client, dev):
         short = np.array([d["embedding"] for d in client.post("/v1/embeddings", json={"input": texts, "dimensions": size}).json()["data"]])
         assert short.shape == (33, size) and short == pytest.approx(a[:, :size] / np.linalg.norm(a[:, :size], axis=1, keepdims=True), abs=1e-6)
     odd = client.post("/v1/embeddings", json={"input": texts, "dimensions": 7})
-    assert odd.status_code == 422 and odd.json()["errors"][0]["field"] == "dimensions" and "256 or 128 or 64 or 32 dimensions, not 7" in odd.text
+    assert odd.status_code == 422 and odd.json()["errors"][0]["field"] == "dimensions" and "512 or 256 or 128 or 64 or 32 dimensions, not 7" in odd.text
 
 
 def test_explain(client):
