@@ -228,7 +228,7 @@ def cmd_mini(args) -> None:
     if args.stop_after: print(f"encoder: {result}"); return
     train_df, valid = mini_data(args.bt)
     print(f"{result.run}: step {result.best['step']}, validation Pearson {result.best['valid_pearson']:.4f}, {result.seconds:.0f} s")
-    both = add_bag(result.run / "model", Path(args.out) / "both", train_df)
+    both = add_bag(result.run / "model", Path(args.out) / "both", train_df, dim=64 if args.gpu else 256)  # int8 stays below 20 MB
     print(f"artefact: {_package(result, valid, Path(args.out) / 'artefact', both, weights=band_weights(valid['real_label']), name='mini', half=True, precisions=('int8',))}")
 
 # %% ../nbs/07a_cli.ipynb #a0f61588

@@ -53,14 +53,15 @@ def _norm(g: _Graph, x: str, shift, weight, bias, eps: float) -> str:
     return g.op("LayerNormalization", g.op("Sub", x, g.const(-shift)), g.const(weight), g.const(bias), axis=-1, epsilon=eps)
 
 # %% ../nbs/04b_graph.ipynb #79ef7dce
-def _words(g: _Graph, table, int8: bool) -> str:
-    "Word vectors of input_ids; with `int8`, columns are standardised and each row has its own scale."
+def _words(g: _Graph, table, int8: bool, centred: bool = True) -> str:
+    "Word vectors of input_ids; with `int8`, columns are standardised and each row has its own scale. Without `centred`, rows of zeros stay exact zeros."
     if not int8: return g.op("Gather", g.const(table), "input_ids")
-    mean, std = table.mean(0), np.maximum(table.std(0), 1e-8)
-    unit = (table - mean) / std
+    mean, std = table.mean(0) if centred else None, np.maximum(table.std(0), 1e-8)
+    unit = (table - mean if centred else table) / std
     scale = np.maximum(np.abs(unit).max(1, keepdims=True), 1e-8) / 127
     q = g.op("Cast", g.op("Gather", g.const(np.round(unit / scale).astype(np.int8)), "input_ids"), to=1)
-    return g.op("Add", g.op("Mul", g.op("Mul", q, g.op("Gather", g.const(scale), "input_ids")), g.const(std)), g.const(mean))
+    x = g.op("Mul", g.op("Mul", q, g.op("Gather", g.const(scale), "input_ids")), g.const(std))
+    return g.op("Add", x, g.const(mean)) if centred else x
 
 def _embed(g: _Graph, get, config, int8: bool) -> str:
     "Word, position and segment vectors, normalised."
@@ -125,7 +126,7 @@ def encoder_graph(
     for i in range(config.num_hidden_layers):
         x = _layer(g, x, lambda name: state[f"encoder.layer.{i}.{name}"], config, keep, int8)
     x, dim = _total(g, x), config.hidden_size
-    if bag is not None: x, dim = g.op("Concat", _unit(g, x), _unit(g, _total(g, _words(g, bag, int8))), axis=-1), dim + bag.shape[1]
+    if bag is not None: x, dim = g.op("Concat", _unit(g, x), _unit(g, _total(g, _words(g, bag, int8, centred=False))), axis=-1), dim + bag.shape[1]
     if turn is not None: x, dim = g.op("MatMul", x, g.const(turn)), turn.shape[1]
     return g.model(_unit(g, x), dim)
 

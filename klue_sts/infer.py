@@ -466,16 +466,24 @@ def package_model(
     _save_weights(model, work, half)
     for p in {"fp32", *precisions}: export_onnx(model, work / "onnx" / ("model.onnx" if p == "fp32" else "model_int8.onnx"), p)
     info = {"format": 1, "name": name or out.name, "profile": profile, "dim": model.get_embedding_dimension(), "dims": dims, "max_tokens": model.max_seq_length,
-            "calibration": {"cosine": [-1.0, 1.0], "similarity": [0.0, 5.0]}, "threshold": 0.6, "training": (training or {}) | ({"made_with": json.loads(made.read_text())} if made.exists() else {}), "parity": {}}
+            "calibration": {"cosine": [-1.0, 1.0], "similarity": [0.0, 5.0]}, "threshold": 0.6, "training": training or {}, "parity": {}}
     write_info(work, info)
     for p in {"fp32", *precisions}: info["parity"][p] = check_parity(model, Scorer(work, p), [*valid["sentence1"].head(200), *valid["sentence2"].head(200)])
     if info["parity"]["fp32"]["max_score_error"] > 1e-4: raise ArtefactError(f"the exported graph differs from the model: {info['parity']['fp32']}")
     if "fp32" not in precisions: (work / "onnx" / "model.onnx").unlink()
     write_info(work, info)
-    info["calibration"] = fit_calibration(Scorer(work).score(valid["sentence1"], valid["sentence2"]), valid["real_label"], weights=weights)
+    cosines = Scorer(work).score(valid["sentence1"], valid["sentence2"])
+    info["calibration"] = fit_calibration(cosines, valid["real_label"], weights=weights)
     info["threshold"] = threshold_of(info["calibration"])
+    if made.exists(): info["training"] = _joined(info["training"], json.loads(made.read_text()), cosines, valid)
     write_info(work, info)
     return put_artefact(work, out)
+
+def _joined(training: dict, made_with: dict, cosines, valid) -> dict:
+    "The run's summary with validation figures of the model as packaged, bag included; the run's own are those of its transformer."
+    from klue_sts.metrics import sts_metrics
+    alone, found = training.get("best", {}), sts_metrics(5 * cosines, valid["real_label"], valid["source"])
+    return training | {"made_with": made_with, "transformer": alone, "best": alone | {f"valid_{k}": float(v) for k, v in found.items() if k != "n"}}
 
 # %% ../nbs/05a_infer.ipynb #21a960b7
 def write_info(

@@ -34,6 +34,7 @@ def open_encoder(
     from sentence_transformers import SentenceTransformer
     whole = build_model(str(path), dropout=dropout, device="cpu")
     model = SentenceTransformer(modules=list(whole)[:2], device="cpu")
+    model.without_bag = any(type(m).__name__ == "BagOfPieces" for m in whole)
     if model.tokenizer.pad_token_id != 0: raise ValueError(f"the padding token of {path} has id {model.tokenizer.pad_token_id}; this loop reads id 0 as padding: use `train` (04_train)")
     model[0].model.config._attn_implementation = "eager"  # short sentences: plain matrix products beat the fused CPU kernel, whose backward pass is slow
     return model
@@ -209,7 +210,7 @@ def fit_pairs(
     keep: bool = False,  # save the best weights in run/model
     hook=None,  # callable (trainer, step) after each evaluation
 ) -> TrainResult:  # the run: config.json, metrics.jsonl, summary.json
-    "`train` without its framework, for small encoders on a CPU: token ids made once, bf16 on fp32 masters where the CPU has it; a finished run is not repeated."
+    "`train` without its framework, for small encoders on a CPU: token ids made once, bf16 on fp32 masters where the CPU has it; a finished run is not repeated. Of a base with a bag of pieces (04h_pieces) the transformer alone is trained, scored and saved."
     import torch
     check_no_crossing(train_df, valid_df)
     if cfg.precision == "tf32": raise ValueError("precision='tf32' is a GPU's; this loop runs on the CPU: leave it at 'auto'")
@@ -220,6 +221,7 @@ def fit_pairs(
     (run / "config.json").write_text(json.dumps(asdict(cfg), indent=1) + "\n")
     torch.manual_seed(cfg.seed)
     fit, start, losses = _Fit(cfg, open_encoder(cfg.base, cfg.dropout), train_df, valid_df, run), time.perf_counter(), []
+    if keep and fit.st.without_bag: logging.getLogger(__name__).warning("the saved model is the transformer of %s alone; put a bag of pieces beside it with klue_sts.pieces.add_bag", cfg.base)
     batches = fit.batches()
     for step in range(1, fit.steps + 1):
         losses.append(sum(fit.backward(next(batches)) for _ in range(cfg.accumulate)))

@@ -359,8 +359,8 @@ def make_mini(
     corpus=None,  # plain text, source<TAB>sentence, plain or .xz; default: corpus/ko_text.tsv.xz beside KLUE_STS_DATA
     bt=None,  # see mini_data
     loop=train,  # called with settings, training frame, validation frame and out=; losses.fit_pairs is faster, but begins an interrupted run anew
-) -> TrainResult:  # the training run; its model folder is what package_model (05a_infer) takes
-    "The whole recipe, resumable: data, vocabulary, vectors, training."
+) -> TrainResult:  # the training run; its model folder is the transformer that add_bag (04h_pieces) takes
+    "The transformer's whole recipe, resumable: data, vocabulary, vectors, training."
     recipe = recipe or MiniRecipe()
     corpus = corpus or _find_local("ko_text.tsv.xz")
     if corpus is None: raise FileNotFoundError("no plain text for the vocabulary: pass corpus=FILE (source<TAB>sentence), or put ko_text.tsv.xz beside KLUE_STS_DATA")

@@ -77,12 +77,14 @@ def make_static(
     corpus=None,  # plain text, source<TAB>sentence, plain or .xz; default: corpus/ko_text.tsv.xz beside KLUE_STS_DATA
     lines: int = 15_000,  # of it, beside the training sentences
     weight: float = 3.0,  # of a training sentence
-    dim: int = 256,  # numbers per piece: the teacher's vectors, or one of its shorter sizes
+    dim: int = None,  # numbers per piece, one of the teacher's sizes; default: 256 where it has that, else all
 ) -> Path:  # the artefact folder
     "The whole recipe: the teacher reads, the table is fitted to it and then to the labelled pairs, the artefact is bundled. KLUE dev is not touched."
     may_replace(out)
     corpus, out, teacher = corpus or _find_local("ko_text.tsv.xz"), Path(out), Scorer(teacher)
     if corpus is None: raise FileNotFoundError("no plain text for the teacher to read: pass corpus=FILE (source<TAB>sentence), or put ko_text.tsv.xz beside KLUE_STS_DATA")
+    if dim is None: dim = 256 if 256 in teacher.info.get("dims", []) else teacher.info["dim"]
+    shorten(np.zeros((0, teacher.info["dim"])), dim, teacher.info)  # an unknown size is refused before the long reading
     tr, va = mini_data()
     own = sorted({clean_text(t) for c in ("sentence1", "sentence2") for t in tr[c]})
     more = sorted({t for line in _corpus(corpus, lines, 42) if any(map(str.isalnum, t := clean_text(line)))} - set(own))
