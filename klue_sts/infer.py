@@ -458,10 +458,11 @@ def package_model(
     dims: tuple = (256, 128, 64, 32),  # shorter sizes the vectors are sorted for, see sort_dimensions; none: they stay as they are
 ) -> Path:  # the artefact folder
     "Bundle weights, ONNX, tokenizer, calibration and provenance; built beside `out` and moved into place when whole."
+    from klue_sts.pieces import joined_training
     from klue_sts.train import build_model
     out = Path(out); work = new_artefact(out)
     model = build_model(str(model_dir), device="cpu")
-    dims, made = [d for d in dims if d < model.get_embedding_dimension()], Path(model_dir) / "made_with.json"
+    dims = [d for d in dims if d < model.get_embedding_dimension()]
     if dims: model = sort_dimensions(model, [*valid["sentence1"], *valid["sentence2"]])
     _save_weights(model, work, half)
     for p in {"fp32", *precisions}: export_onnx(model, work / "onnx" / ("model.onnx" if p == "fp32" else "model_int8.onnx"), p)
@@ -475,15 +476,9 @@ def package_model(
     cosines = Scorer(work).score(valid["sentence1"], valid["sentence2"])
     info["calibration"] = fit_calibration(cosines, valid["real_label"], weights=weights)
     info["threshold"] = threshold_of(info["calibration"])
-    if made.exists(): info["training"] = _joined(info["training"], json.loads(made.read_text()), cosines, valid)
+    info["training"] = joined_training(info["training"], model_dir, cosines, valid)
     write_info(work, info)
     return put_artefact(work, out)
-
-def _joined(training: dict, made_with: dict, cosines, valid) -> dict:
-    "The run's summary with validation figures of the model as packaged, bag included; the run's own are those of its transformer."
-    from klue_sts.metrics import sts_metrics
-    alone, found = training.get("best", {}), sts_metrics(5 * cosines, valid["real_label"], valid["source"])
-    return training | {"made_with": made_with, "transformer": alone, "best": alone | {f"valid_{k}": float(v) for k, v in found.items() if k != "n"}}
 
 # %% ../nbs/05a_infer.ipynb #21a960b7
 def write_info(
