@@ -107,11 +107,11 @@ class Job:
 class JobQueue:
     "Two bounded lines, pairs and bulk; refuses at the door rather than letting everyone wait."
 
-    def __init__(self, max_wait: float = 0.03, busy_wait: float = 0.005, interval: float = 0.03, max_bulk: int = 32, few: int = 4):
+    def __init__(self, max_wait: float = 0.02, busy_wait: float = 0.01, interval: float = 0.03, max_bulk: int = 32, few: int = 4):
         self.max_wait, self.busy_wait, self.interval, self.max_bulk, self.few = max_wait, busy_wait, interval, max_bulk, few
         self.lines = {False: deque(), True: deque()}
         self.pending, self.rate, self.idle_at, self.idle, self.turn = 0, 10_000.0, time.monotonic(), True, 0
-        self.ready = threading.Condition()
+        self.ready, self.refused = threading.Condition(), 0.0  # the share refused of the last fifty askings or so
 
     def wait(self) -> float: return self.pending / self.rate  # seconds until a new pair's turn, about
 
@@ -121,7 +121,9 @@ class JobQueue:
 
     def full(self) -> bool:
         "True where a new pair would be refused."
-        return len(self.lines[False]) >= self.few and self.wait() > (self.busy_wait if self.busy() else self.max_wait)
+        full = len(self.lines[False]) >= self.few and self.wait() > (self.busy_wait if self.busy() else self.max_wait)
+        self.refused += 0.02 * (full - self.refused)
+        return full
 
     def put(self, job: Job) -> None:
         "Take a job in, or raise `Refused` (429)."
@@ -134,8 +136,8 @@ class JobQueue:
     def take(self, seconds: float, timeout: float = None) -> list:
         "Live jobs worth about `seconds` of work (at least one), or an empty list after `timeout`."
         with self.ready:
-            if empty := not self.lines[False]: self.idle, self.idle_at = not self.lines[True], time.monotonic()
-            if not self.ready.wait_for(lambda: self.lines[False] or self.lines[True], timeout): return []
+            if empty := not self.lines[False] and self.refused < 0.5: self.idle, self.idle_at = not self.lines[True], time.monotonic()
+            if not self.ready.wait_for(lambda: self.lines[False] or self.lines[True], timeout): self.refused = 0.0; return []
             if empty: self.idle_at = time.monotonic()  # the line was empty until now
             self.idle, self.turn = False, self.turn + 1
             line = self.lines[bool(self.lines[True]) and (not self.lines[False] or self.turn % 4 == 0)]

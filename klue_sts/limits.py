@@ -31,8 +31,8 @@ class Settings:
     max_body: int = 10 * 2**20
     max_pair: int = 2**16
     cache: int = 10_000
-    max_wait: float = 0.03
-    busy_wait: float = 0.005
+    max_wait: float = 0.02
+    busy_wait: float = 0.01
     deadline: float = 10.0
     hang: float = 10.0
     drain_delay: float = 0.5

@@ -161,7 +161,7 @@ async def encode(
     waiting = loop.create_future()
     future.add_done_callback(lambda f: loop.is_closed() or loop.call_soon_threadsafe(_hand_over, f, waiting))
     late = loop.call_later(seconds, _give_up, waiting, Refused(504, f"no answer within {seconds:g} s; send fewer sentences, or try again later", 1))
-    look = loop.call_later(0.05, lambda: watch.append(asyncio.ensure_future(_leaves(left, waiting)))) if left else late
+    look = loop.call_later(0 if bulk else 0.05, lambda: watch.append(asyncio.ensure_future(_leaves(left, waiting)))) if left else late
     try: return await waiting
     finally:
         for step in (late, look, *watch, future): step.cancel()

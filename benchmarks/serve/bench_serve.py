@@ -1,6 +1,6 @@
 """klue_sts.serve against FastAPI + sentence-transformers (torch fp32), same artefact, same pairs, same run.
 
-    OMP_NUM_THREADS=1 python benchmarks/serve/bench_serve.py                  # everything, about 25 minutes
+    OMP_NUM_THREADS=1 python benchmarks/serve/bench_serve.py                  # everything, about 35 minutes
     OMP_NUM_THREADS=1 python benchmarks/serve/bench_serve.py mini             # one part: mini, small, base, peers, call, big, memory or stop
 
 A part is written into results/serve.json as soon as it is measured; the others stay as they are. Every server gets one core (core 0), the load generator the other one; on a machine with
@@ -164,7 +164,7 @@ def memory(pid): return round(next(int(x.split()[1]) for x in open(f"/proc/{pid}
 
 
 def compare(name, model, rounds=5):
-    "Idle latency and capacity of both servers, taking turns; then each under open load."
+    "Idle latency and capacity of both servers, taking turns; then each under open load, in three rounds."
     seconds = {"mini": 3, "small": 3, "base": 6}[name]
     with server(OURS, model) as (p1, cold, s1), server(PEER, model) as (p2, cold2, s2):
         ports = {OURS: p1, PEER: p2}
@@ -178,7 +178,12 @@ def compare(name, model, rounds=5):
         out = {"seconds to the first score": {OURS: round(cold, 2), PEER: round(cold2, 2)}, "MiB": rss, "idle p50 (ms)": {k: round(1000 * statistics.median(v), 2) for k, v in idle.items()},
                f"pairs/s, {CLIENTS} clients, one pair per request": middle(one), "pairs/s, 2 clients, 16 pairs per request": middle(many),
                "idle p50, ours / peer": ratio(idle), "pairs/s, ours / peer, one pair per request": ratio(one), "pairs/s, ours / peer, 16 pairs per request": ratio(many)}
-        out["open loop"] = {kind: under_load(port, statistics.median(one[kind]), 3 * seconds) for kind, port in ports.items()}
+        loads = {kind: [] for kind in ports}
+        for _ in range(3):
+            for kind, port in ports.items(): loads[kind].append(under_load(port, statistics.median(one[kind]), 3 * seconds))
+        out["open loop"] = {kind: typical(rounds) for kind, rounds in loads.items()}
+        out["goodput at 5x / peak"] = {kind: spread([r["5x"]["goodput/s"] / max(p["goodput/s"] for p in r.values()) for r in rounds]) for kind, rounds in loads.items()}
+        out["p99, 5x / 0.5x"] = {kind: spread([r["5x"]["p99 (ms)"] / r["0.5x"]["p99 (ms)"] for r in rounds]) for kind, rounds in loads.items()}
         out["MiB after"] = {OURS: memory(s1.pid), PEER: memory(s2.pid)}
     return out
 
@@ -200,6 +205,12 @@ def under_load(port, capacity, seconds):
                             "p99 the generator was late (ms)": quantile([late for *_, late in got], 0.99)}
         time.sleep(2)
     return out
+
+
+def typical(rounds):
+    "Medians of several `under_load`; None where no round has a figure."
+    middle_of = lambda found: round(statistics.median(found), 2) if found else None
+    return {times: {k: middle_of([r[times][k] for r in rounds if r[times][k] is not None]) for k in points} for times, points in rounds[0].items()}
 
 
 def per_call(model):
