@@ -120,7 +120,7 @@ class JobQueue:
         return not self.idle and time.monotonic() - self.idle_at > self.interval
 
     def full(self) -> bool:
-        "True where a new pair would be refused."
+        "True where a new pair would be refused; every asking is counted in `refused`."
         full = len(self.lines[False]) >= self.few and self.wait() > (self.busy_wait if self.busy() else self.max_wait)
         self.refused += 0.02 * (full - self.refused)
         return full
