@@ -107,7 +107,7 @@ class Job:
 class JobQueue:
     "Two bounded lines, pairs and bulk; refuses at the door rather than letting everyone wait."
 
-    def __init__(self, max_wait: float = 0.02, busy_wait: float = 0.01, interval: float = 0.03, max_bulk: int = 32, few: int = 4):
+    def __init__(self, max_wait: float = 0.015, busy_wait: float = 0.006, interval: float = 0.03, max_bulk: int = 32, few: int = 4):
         self.max_wait, self.busy_wait, self.interval, self.max_bulk, self.few = max_wait, busy_wait, interval, max_bulk, few
         self.lines = {False: deque(), True: deque()}
         self.pending, self.rate, self.idle_at, self.idle, self.turn = 0, 10_000.0, time.monotonic(), True, 0

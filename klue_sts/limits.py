@@ -5,6 +5,7 @@
 # %% ../nbs/06b_limits.ipynb #94a4f086
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import json
@@ -31,8 +32,8 @@ class Settings:
     max_body: int = 10 * 2**20
     max_pair: int = 2**16
     cache: int = 10_000
-    max_wait: float = 0.02
-    busy_wait: float = 0.01
+    max_wait: float = 0.015
+    busy_wait: float = 0.006
     deadline: float = 10.0
     hang: float = 10.0
     drain_delay: float = 0.5
@@ -154,14 +155,23 @@ class Guard:
 
     def __init__(self, app, settings: Settings, engine=None, observe=lambda path, status, seconds: None, pair_paths: tuple = (), direct: dict = {}):
         self.app, self.engine, self.observe, self.pair_paths, self.direct = app, engine, observe, pair_paths, direct  # direct: {path: ASGI app} of POST routes that need no routing
-        self.keys, self.limit = Keys(settings.api_keys), RateLimit(settings.rate, settings.burst)
+        self.keys, self.limit, self.resting = Keys(settings.api_keys), RateLimit(settings.rate, settings.burst), False
 
     def refusal(self, scope):
         "An answer for a request that may not pass, or None."
         path, given = scope["path"], next((v for k, v in scope["headers"] if k == b"authorization"), b"")
         if not self.keys.accept(given): return error_response(path, 401, "the API key is missing or not known; send Authorization: Bearer KEY", headers={"www-authenticate": "Bearer"})
         if wait := self.limit.wait((scope.get("client") or ("", 0))[0]): return _busy(path, "too many requests from this client", wait)
-        if self.engine and path.rstrip("/") in self.pair_paths and self.engine.queue.full(): return _busy(path, "the server is busy", self.engine.queue.wait())
+        if self.engine and path.rstrip("/") in self.pair_paths and self.engine.queue.full():
+            self._rest()
+            return _busy(path, "the server is busy", self.engine.queue.wait())
+
+    def _rest(self) -> None:
+        "Where most requests are refused, the event loop sleeps between two bunches of them: that leaves more of the core to those that are answered."
+        if self.resting or self.engine.queue.refused < 0.5: return
+        loop, self.resting = asyncio.get_running_loop(), True
+        def sleep(): time.sleep(0.002); loop.call_soon(setattr, self, "resting", False)  # what came meanwhile is answered before the next rest
+        loop.call_soon(sleep)  # what is refused now is sent before
 
     async def __call__(self, scope, receive, send):
         if scope["type"] != "http": return await self.app(scope, receive, send)

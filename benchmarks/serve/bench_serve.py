@@ -1,6 +1,6 @@
 """klue_sts.serve against FastAPI + sentence-transformers (torch fp32), same artefact, same pairs, same run.
 
-    OMP_NUM_THREADS=1 python benchmarks/serve/bench_serve.py                  # everything, about 35 minutes
+    OMP_NUM_THREADS=1 python benchmarks/serve/bench_serve.py                  # everything, about 30 minutes
     OMP_NUM_THREADS=1 python benchmarks/serve/bench_serve.py mini             # one part: mini, small, base, peers, call, big, memory or stop
 
 A part is written into results/serve.json as soon as it is measured; the others stay as they are. Every server gets one core (core 0), the load generator the other one; on a machine with
