@@ -116,7 +116,7 @@ class JobQueue:
     def wait(self) -> float: return self.pending / self.rate  # seconds until a new pair's turn, about
 
     def busy(self) -> bool:
-        "True where the line of pairs has not been empty for a whole interval."
+        "True where the line of pairs has not been empty for a whole interval; while most are refused, once empty does not count."
         return not self.idle and time.monotonic() - self.idle_at > self.interval
 
     def full(self) -> bool:
