@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .infer import ArtefactError, Scorer, _width
+from .infer import ArtefactError, Scorer, _passes, _width
 
 # %% auto #0
 __all__ = ['Encoded', 'Cache', 'encode_texts', 'Refused', 'Job', 'JobQueue', 'Loaded', 'Worker', 'Engine']
@@ -65,15 +65,6 @@ def encode_texts(
             out[texts[i]] = vector if isinstance(vector, Exception) else Encoded(vector.copy(), len(encoded[i].ids), bool(encoded[i].overflowing), scorer)  # a view would keep the whole batch in memory as long as the cache keeps one sentence of it
         after(widths[rows[-1]] * len(rows))
     return out
-
-def _passes(widths: list, budget: int, spare: int = 16) -> list:
-    "Rows of every forward pass, by width; a pass of its own costs as much as about `spare` tokens, so narrower rows are widened where that is cheaper."
-    passes = []
-    for i in sorted(range(len(widths)), key=widths.__getitem__):
-        run = passes[-1] if passes else []
-        if run and widths[i] * (len(run) + 1) <= budget and (widths[i] - widths[run[-1]]) * len(run) <= spare: run.append(i)
-        else: passes.append([i])
-    return passes
 
 def _forward(scorer: Scorer, ids: list, width: int) -> list:
     "A vector, or the exception, for every row."

@@ -22,11 +22,13 @@ class _Graph:
         self.constants.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
         return name
 
-    def op(self, kind: str, *inputs: str, outputs: int = 1, domain: str = "", **attributes):
+    def ints(self, *values: int) -> str: return self.const(np.array(values))
+
+    def op(self, kind: str, *inputs: str, domain: str = "", **attributes) -> str:
         from onnx import helper
-        names = [f"{kind}{len(self.nodes)}_{i}" for i in range(outputs)]
-        self.nodes.append(helper.make_node(kind, list(inputs), names, domain=domain, **attributes))
-        return names[0] if outputs == 1 else names
+        name = f"{kind}{len(self.nodes)}"
+        self.nodes.append(helper.make_node(kind, list(inputs), [name], domain=domain, **attributes))
+        return name
 
     def model(self, output: str, dim: int):
         "The ONNX model: input_ids and attention_mask in, `vectors` out."
@@ -37,13 +39,14 @@ class _Graph:
         return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18), helper.make_opsetid(_MS, 1)], ir_version=9)
 
 # %% ../nbs/04b_graph.ipynb #cbf01c84
-def _linear(g: _Graph, x: str, weights: list, int8: bool) -> str:
-    "`x` times the transposed, joined `weights`, without bias; with `int8`, every row of `x` and every column of the weights has its own scale."
+def _linear(g: _Graph, x: str, weights: list, int8: bool, lowest: float = None) -> str:
+    "`x` times the transposed, joined `weights`, without bias; with `int8`, every row of `x` and every column of the weights has its own scale. `lowest`: `x` never falls below it, so its largest value is looked for on one side."
     w = np.concatenate(weights).T
     if not int8: return g.op("MatMul", x, g.const(w))
     scale = np.maximum(np.abs(w).max(0) / 63, 1e-12).astype(np.float32)
-    peak = g.op("Max", g.op("ReduceMax", g.op("Abs", x), g.const(np.array([-1])), keepdims=1), g.const(np.float32(1e-12)))
-    rows = g.op("QuantizeLinear", g.op("Div", x, peak), g.const(np.float32(1 / 127)), g.const(np.uint8(128)))
+    peak = g.op("ReduceMax", g.op("Abs", x) if lowest is None else x, g.const(np.array([-1])), keepdims=1)
+    peak = g.op("Add", peak, g.const(np.float32(1e-12))) if lowest is None else g.op("Max", peak, g.const(np.float32(-lowest)))
+    rows = g.op("QuantizeLinear", g.op("Mul", x, g.op("Reciprocal", peak)), g.const(np.float32(1 / 127)), g.const(np.uint8(128)))
     y = g.op("MatMulIntegerToFloat", rows, g.const(np.round(w / scale).astype(np.int8)), g.const(np.float32(1 / 127)), g.const(scale), g.const(np.uint8(128)), domain=_MS)
     return g.op("Mul", y, peak)
 
@@ -53,45 +56,65 @@ def _norm(g: _Graph, x: str, shift, weight, bias, eps: float) -> str:
     return g.op("LayerNormalization", g.op("Sub", x, g.const(-shift)), g.const(weight), g.const(bias), axis=-1, epsilon=eps)
 
 # %% ../nbs/04b_graph.ipynb #79ef7dce
-def _words(g: _Graph, table, int8: bool, centred: bool = True) -> str:
-    "Word vectors of input_ids; with `int8`, columns are standardised and each row has its own scale. Without `centred`, rows of zeros stay exact zeros."
-    if not int8: return g.op("Gather", g.const(table), "input_ids")
+def _words(g: _Graph, table, int8: bool, ids: str = "input_ids", centred: bool = True) -> str:
+    "Word vectors of `ids`; with `int8`, columns are standardised and each row has its own scale. Without `centred`, rows of zeros stay exact zeros."
+    if not int8: return g.op("Gather", g.const(table), ids)
     mean, std = table.mean(0) if centred else None, np.maximum(table.std(0), 1e-8)
     unit = (table - mean if centred else table) / std
     scale = np.maximum(np.abs(unit).max(1, keepdims=True), 1e-8) / 127
-    q = g.op("Cast", g.op("Gather", g.const(np.round(unit / scale).astype(np.int8)), "input_ids"), to=1)
-    x = g.op("Mul", g.op("Mul", q, g.op("Gather", g.const(scale), "input_ids")), g.const(std))
+    q = g.op("Cast", g.op("Gather", g.const(np.round(unit / scale).astype(np.int8)), ids), to=1)
+    x = g.op("Mul", g.op("Mul", q, g.op("Gather", g.const(scale), ids)), g.const(std))
     return g.op("Add", x, g.const(mean)) if centred else x
 
-def _embed(g: _Graph, get, config, int8: bool) -> str:
-    "Word, position and segment vectors, normalised."
+def _embed(g: _Graph, get, config, ids: str, places: str, int8: bool) -> str:
+    "Word, position and segment vectors, normalised; `places`: of the words in their sentence, from 0."
     first = config.pad_token_id + 1 if "roberta" in config.model_type else 0
-    places = get("embeddings.position_embeddings.weight")[first:] + get("embeddings.token_type_embeddings.weight")[0]
-    zero = g.const(np.array([0]))
-    here = g.op("Slice", g.const(places), zero, g.op("Shape", "input_ids", start=1, end=2), zero)
-    x = g.op("Add", _words(g, get("embeddings.word_embeddings.weight"), int8), here)
+    table = get("embeddings.position_embeddings.weight")[first:] + get("embeddings.token_type_embeddings.weight")[0]
+    x = g.op("Add", _words(g, get("embeddings.word_embeddings.weight"), int8, ids), g.op("Gather", g.const(table), places))
     x = _norm(g, x, np.zeros(1, np.float32), get("embeddings.LayerNorm.weight"), get("embeddings.LayerNorm.bias"), config.layer_norm_eps)
     if getattr(config, "embedding_size", config.hidden_size) == config.hidden_size: return x
     return g.op("Add", _linear(g, x, [get("embeddings_project.weight")], int8), g.const(get("embeddings_project.bias")))  # ELECTRA: the table has a width of its own
 
-# %% ../nbs/04b_graph.ipynb #104bea68
-def _layer(g: _Graph, x: str, get, config, keep: str, int8: bool) -> str:
-    "One transformer layer (post-norm, as BERT and RoBERTa have it)."
-    qkv = [f"attention.self.{n}" for n in ("query", "key", "value")]
-    q, k, v = g.op("Split", _linear(g, x, [get(n + ".weight") for n in qkv], int8), outputs=3, axis=-1, num_outputs=3)
-    biases = g.const(np.concatenate([get(n + ".bias") for n in qkv]))
-    seen = g.op("MultiHeadAttention", q, k, v, biases, keep, domain=_MS, num_heads=config.num_attention_heads)
+# %% ../nbs/04b_graph.ipynb #4ea7756e
+class _Tokens:
+    "Where the tokens of a padded batch lie once they stand in one line without the padding (the idea: ByteDance's Effective Transformer, 2020). The line has `tokens` rows; q, k and v of every head make 3 * heads rows of each."
 
-    def join(y, dense, norm):
-        y = g.op("Add", _linear(g, y, [get(dense + ".weight")], int8), x)
+    def __init__(self, g: _Graph, heads: int):
+        flat, width = g.op("Reshape", "attention_mask", g.ints(-1)), g.op("Shape", "input_ids", start=1, end=2)
+        own = g.op("Squeeze", g.op("NonZero", flat), g.ints(0))
+        self.ids, self.places = g.op("Gather", g.op("Reshape", "input_ids", g.ints(-1)), own), g.op("Mod", own, width)  # (tokens,)
+        number = g.op("Max", g.op("Sub", g.op("CumSum", flat, g.const(np.array(0))), g.ints(1)), g.ints(0))
+        self.grid = g.op("Reshape", number, g.op("Shape", "input_ids"))  # (batch, width): the token's row; padding repeats its neighbour, and is masked
+        first = g.op("Unsqueeze", g.op("Mul", self.grid, g.ints(3 * heads)), g.ints(1))
+        self.heads = [g.op("Add", first, g.const(np.arange(heads)[:, None] + i * heads)) for i in range(3)]  # (batch, heads, width): rows of q, k and v
+        sentence = g.op("Sub", own, self.places)  # its number times the width
+        self.back = g.op("Add", g.op("Unsqueeze", g.op("Add", g.op("Mul", sentence, g.ints(heads)), self.places), g.ints(1)), g.op("Mul", width, g.const(np.arange(heads))))  # (tokens, heads): rows of (batch, heads, width)
+        seen = g.op("Sub", g.op("Cast", "attention_mask", to=1), g.const(np.float32(1)))
+        self.mask = g.op("Unsqueeze", g.op("Mul", seen, g.const(np.float32(1e9))), g.ints(1, 2))  # (batch, 1, 1, width): 0 or -1e9
+
+# %% ../nbs/04b_graph.ipynb #104bea68
+def _attend(g: _Graph, x: str, get, config, tokens: _Tokens, int8: bool) -> str:
+    "Every token of a sentence looks at the others; joined heads, (tokens, width)."
+    qkv, size = [f"attention.self.{n}" for n in ("query", "key", "value")], config.hidden_size // config.num_attention_heads
+    x = g.op("Add", _linear(g, x, [get(n + ".weight") for n in qkv], int8), g.const(np.concatenate([get(n + ".bias") for n in qkv])))
+    x = g.op("Reshape", x, g.ints(-1, size))
+    q, k, v = (g.op("Gather", x, rows) for rows in tokens.heads)
+    share = g.op("Softmax", g.op("Add", g.op("FusedMatMul", q, k, domain=_MS, transB=1, alpha=size ** -0.5), tokens.mask), axis=-1)
+    seen = g.op("Reshape", g.op("MatMul", share, v), g.ints(-1, size))
+    return g.op("Reshape", g.op("Gather", seen, tokens.back), g.ints(-1, config.hidden_size))
+
+def _layer(g: _Graph, x: str, get, config, tokens: _Tokens, int8: bool) -> str:
+    "One transformer layer (post-norm, as BERT and RoBERTa have it)."
+    def join(y, dense, norm, lowest=None):
+        y = g.op("Add", _linear(g, y, [get(dense + ".weight")], int8, lowest), x)
         return _norm(g, y, get(dense + ".bias"), get(norm + ".weight"), get(norm + ".bias"), config.layer_norm_eps)
 
-    x = join(seen, "attention.output.dense", "attention.output.LayerNorm")
+    x = join(_attend(g, x, get, config, tokens, int8), "attention.output.dense", "attention.output.LayerNorm")
     wide = g.op("BiasGelu", _linear(g, x, [get("intermediate.dense.weight")], int8), g.const(get("intermediate.dense.bias")), domain=_MS)
-    return join(wide, "output.dense", "output.LayerNorm")
+    return join(wide, "output.dense", "output.LayerNorm", -0.17)  # GELU is nowhere below -0.16998
 
 def _total(g: _Graph, x: str) -> str:
-    "Sum over the sentence's own tokens; at unit length it is their mean, since the count cancels."
+    "Sum over the sentence's own tokens, (batch, width, ...); at unit length it is their mean, since the count cancels."
     row = g.op("Unsqueeze", g.op("Cast", "attention_mask", to=1), g.const(np.array([1])))
     return g.op("Squeeze", g.op("MatMul", row, x), g.const(np.array([1])))
 
@@ -122,10 +145,11 @@ def encoder_graph(
     if reason := why_not(config): raise ValueError(f"{reason}; export it with klue_sts.infer.export_onnx, which falls back to torch's exporter")
     state = {k: v.detach().cpu().float().numpy() for k, v in encoder.state_dict().items()}
     g, int8 = _Graph(), precision == "int8"
-    x, keep = _embed(g, state.__getitem__, config, int8), g.op("Cast", "attention_mask", to=6)
+    tokens, dim = _Tokens(g, config.num_attention_heads), config.hidden_size
+    x = _embed(g, state.__getitem__, config, tokens.ids, tokens.places, int8)
     for i in range(config.num_hidden_layers):
-        x = _layer(g, x, lambda name: state[f"encoder.layer.{i}.{name}"], config, keep, int8)
-    x, dim = _total(g, x), config.hidden_size
+        x = _layer(g, x, lambda name: state[f"encoder.layer.{i}.{name}"], config, tokens, int8)
+    x = _total(g, g.op("Gather", x, tokens.grid))
     if bag is not None: x, dim = g.op("Concat", _unit(g, x), _unit(g, _total(g, _words(g, bag, int8, centred=False))), axis=-1), dim + bag.shape[1]
     if turn is not None: x, dim = g.op("MatMul", x, g.const(turn)), turn.shape[1]
     return g.model(_unit(g, x), dim)

@@ -165,20 +165,17 @@ class Scorer:
         except ValueError as e: return str(e)
         return ""
 
-    def encode(self, texts: list, budget: int = 4096, dim: int = None) -> np.ndarray:
+    def encode(self, texts: list, budget: int = 512, dim: int = None) -> np.ndarray:
         "Unit vectors of `texts`, shape (n, dim), float32; `budget`: padded tokens per forward pass; `dim`: one of the artefact's shorter sizes."
         return shorten(self._vectors(self._clean(list(texts), lambda i: f"text {i}"), budget)[0], dim, self.info)
 
-    def _vectors(self, texts: list, budget: int = 4096) -> tuple:
+    def _vectors(self, texts: list, budget: int = 512) -> tuple:
         "Vectors and truncation flags of cleaned texts; each distinct text runs once."
         unique = sorted(set(texts), key=lambda t: (len(t), t))
         encoded = self.tokenizer.encode_batch(unique)
         widths = [_width(len(e.ids), self.info["max_tokens"]) for e in encoded]
-        order = sorted(range(len(unique)), key=lambda i: widths[i])
         vecs = np.empty((len(unique), self.info["dim"]), np.float32)
-        for batch in _budget_batches([widths[i] for i in order], budget):
-            rows = [order[k] for k in batch]
-            vecs[rows] = self._forward([encoded[i].ids for i in rows], widths[rows[0]])
+        for rows in _passes(widths, budget): vecs[rows] = self._forward([encoded[i].ids for i in rows], widths[rows[-1]])
         at = {t: i for i, t in enumerate(unique)}
         index = [at[t] for t in texts]
         return vecs[index], np.array([bool(encoded[i].overflowing) for i in index], dtype=bool)
@@ -210,15 +207,17 @@ class Scorer:
 
 # %% ../nbs/05a_infer.ipynb #208602d1
 def _width(tokens: int, most: int) -> int:
-    "The padded length of a sentence: the next multiple of 4, whatever else is in the batch, so its vector never depends on the batch."
+    "The padded length of a sentence: the next multiple of 4."
     return min(-(-tokens // 4) * 4, most)
 
-def _budget_batches(widths: list, budget: int) -> list:
-    "Consecutive runs of equal width within the token budget (at least one each); `widths` is sorted."
-    batches, start = [], 0
-    for i, n in enumerate(widths):
-        if i > start and (n != widths[start] or n * (i - start + 1) > budget): batches.append(range(start, i)); start = i
-    return batches + [range(start, len(widths))] if widths else []
+def _passes(widths: list, budget: int, spare: int = 64) -> list:
+    "Rows of every forward pass, by width, at least one each, within the budget of padded tokens; a pass of its own costs as much as about `spare` places of padding, so narrower rows are widened where that is cheaper."
+    passes = []
+    for i in sorted(range(len(widths)), key=widths.__getitem__):
+        run = passes[-1] if passes else []
+        if run and widths[i] * (len(run) + 1) <= budget and (widths[i] - widths[run[-1]]) * len(run) <= spare: run.append(i)
+        else: passes.append([i])
+    return passes
 
 def _onnx_file(path: Path, info: dict, precision: str) -> tuple:
     "Precision and file to run; int8 first where none is asked for."
