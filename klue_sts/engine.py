@@ -57,7 +57,7 @@ def encode_texts(
     after=lambda tokens: None,  # called after every forward pass, with its padded tokens
 ) -> dict:  # {text: Encoded, or the exception where the model failed on it}
     "Tokenise and run; a failing pass is repeated sentence by sentence, so that it costs the others nothing."
-    encoded = scorer.tokenizer.encode_batch(texts)
+    encoded = scorer.tokenizer.encode_batch_fast(texts)
     widths = [_width(len(e.ids), scorer.info["max_tokens"]) for e in encoded]
     out = {}
     for rows in _passes(widths, budget):
