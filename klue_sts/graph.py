@@ -12,9 +12,15 @@ import numpy as np
 _MS = "com.microsoft"  # ONNX Runtime's own operators
 
 class _Graph:
-    "Collects nodes and constants; `op` and `const` return the name of the value they make."
+    "Collects nodes and constants; `op` and `const` return the name of the value they make. `ids` and `mask`: (batch, width)."
 
-    def __init__(self): self.nodes, self.constants = [], []
+    def __init__(self): self.nodes, self.constants, self.ids, self.mask = [], [], "input_ids", "attention_mask"
+
+    def widen(self) -> None:
+        "Pad both inputs to a width that is a multiple of 4: sums over other widths end in another order of additions, which shows in the last bit."
+        more = self.op("Mod", self.op("Neg", self.op("Shape", self.ids, start=1, end=2)), self.ints(4))
+        pads = self.op("Concat", self.ints(0, 0, 0), more, axis=0)
+        self.ids, self.mask = (self.op("Pad", name, pads) for name in (self.ids, self.mask))
 
     def const(self, value) -> str:
         from onnx import numpy_helper
@@ -56,7 +62,7 @@ def _norm(g: _Graph, x: str, shift, weight, bias, eps: float) -> str:
     return g.op("LayerNormalization", g.op("Sub", x, g.const(-shift)), g.const(weight), g.const(bias), axis=-1, epsilon=eps)
 
 # %% ../nbs/04b_graph.ipynb #79ef7dce
-def _words(g: _Graph, table, int8: bool, ids: str = "input_ids", centred: bool = True) -> str:
+def _words(g: _Graph, table, int8: bool, ids: str, centred: bool = True) -> str:
     "Word vectors of `ids`; with `int8`, columns are standardised and each row has its own scale. Without `centred`, rows of zeros stay exact zeros."
     if not int8: return g.op("Gather", g.const(table), ids)
     mean, std = table.mean(0) if centred else None, np.maximum(table.std(0), 1e-8)
@@ -80,16 +86,16 @@ class _Tokens:
     "Where the tokens of a padded batch lie once they stand in one line without the padding (the idea: ByteDance's Effective Transformer, 2020). The line has `tokens` rows; q, k and v of every head make 3 * heads rows of each."
 
     def __init__(self, g: _Graph, heads: int):
-        flat, width = g.op("Reshape", "attention_mask", g.ints(-1)), g.op("Shape", "input_ids", start=1, end=2)
+        flat, width = g.op("Reshape", g.mask, g.ints(-1)), g.op("Shape", g.ids, start=1, end=2)
         own = g.op("Squeeze", g.op("NonZero", flat), g.ints(0))
-        self.ids, self.places = g.op("Gather", g.op("Reshape", "input_ids", g.ints(-1)), own), g.op("Mod", own, width)  # (tokens,)
+        self.ids, self.places = g.op("Gather", g.op("Reshape", g.ids, g.ints(-1)), own), g.op("Mod", own, width)  # (tokens,)
         number = g.op("Max", g.op("Sub", g.op("CumSum", flat, g.const(np.array(0))), g.ints(1)), g.ints(0))
-        self.grid = g.op("Reshape", number, g.op("Shape", "input_ids"))  # (batch, width): the token's row; padding repeats its neighbour, and is masked
+        self.grid = g.op("Reshape", number, g.op("Shape", g.ids))  # (batch, width): the token's row; padding repeats its neighbour, and is masked
         first = g.op("Unsqueeze", g.op("Mul", self.grid, g.ints(3 * heads)), g.ints(1))
         self.heads = [g.op("Add", first, g.const(np.arange(heads)[:, None] + i * heads)) for i in range(3)]  # (batch, heads, width): rows of q, k and v
         sentence = g.op("Sub", own, self.places)  # its number times the width
         self.back = g.op("Add", g.op("Unsqueeze", g.op("Add", g.op("Mul", sentence, g.ints(heads)), self.places), g.ints(1)), g.op("Mul", width, g.const(np.arange(heads))))  # (tokens, heads): rows of (batch, heads, width)
-        seen = g.op("Sub", g.op("Cast", "attention_mask", to=1), g.const(np.float32(1)))
+        seen = g.op("Sub", g.op("Cast", g.mask, to=1), g.const(np.float32(1)))
         self.mask = g.op("Unsqueeze", g.op("Mul", seen, g.const(np.float32(1e9))), g.ints(1, 2))  # (batch, 1, 1, width): 0 or -1e9
 
 # %% ../nbs/04b_graph.ipynb #104bea68
@@ -115,8 +121,8 @@ def _layer(g: _Graph, x: str, get, config, tokens: _Tokens, int8: bool) -> str:
 
 def _total(g: _Graph, x: str) -> str:
     "Sum over the sentence's own tokens, (batch, width, ...); at unit length it is their mean, since the count cancels."
-    row = g.op("Unsqueeze", g.op("Cast", "attention_mask", to=1), g.const(np.array([1])))
-    return g.op("Squeeze", g.op("MatMul", row, x), g.const(np.array([1])))
+    row = g.op("Unsqueeze", g.op("Cast", g.mask, to=1), g.ints(1))
+    return g.op("Squeeze", g.op("MatMul", row, x), g.ints(1))
 
 def _unit(g: _Graph, x: str) -> str:
     length = g.op("ReduceL2", x, g.const(np.array([-1])), keepdims=1)
@@ -145,12 +151,13 @@ def encoder_graph(
     if reason := why_not(config): raise ValueError(f"{reason}; export it with klue_sts.infer.export_onnx, which falls back to torch's exporter")
     state = {k: v.detach().cpu().float().numpy() for k, v in encoder.state_dict().items()}
     g, int8 = _Graph(), precision == "int8"
+    g.widen()
     tokens, dim = _Tokens(g, config.num_attention_heads), config.hidden_size
     x = _embed(g, state.__getitem__, config, tokens.ids, tokens.places, int8)
     for i in range(config.num_hidden_layers):
         x = _layer(g, x, lambda name: state[f"encoder.layer.{i}.{name}"], config, tokens, int8)
     x = _total(g, g.op("Gather", x, tokens.grid))
-    if bag is not None: x, dim = g.op("Concat", _unit(g, x), _unit(g, _total(g, _words(g, bag, int8, centred=False))), axis=-1), dim + bag.shape[1]
+    if bag is not None: x, dim = g.op("Concat", _unit(g, x), _unit(g, _total(g, _words(g, bag, int8, g.ids, centred=False))), axis=-1), dim + bag.shape[1]
     if turn is not None: x, dim = g.op("MatMul", x, g.const(turn)), turn.shape[1]
     return g.model(_unit(g, x), dim)
 
@@ -161,5 +168,5 @@ def static_graph(
 ):  # onnx.ModelProto: input_ids, attention_mask (batch, tokens) → unit vectors (batch, dim)
     "A sentence is the mean of its pieces' vectors, of unit length."
     if precision not in ("fp32", "int8"): raise ValueError(f"precision {precision!r} is not known; use 'fp32' or 'int8'")
-    g = _Graph()
-    return g.model(_unit(g, _total(g, _words(g, table, precision == "int8"))), table.shape[1])
+    g = _Graph(); g.widen()
+    return g.model(_unit(g, _total(g, _words(g, table, precision == "int8", g.ids))), table.shape[1])
