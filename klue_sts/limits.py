@@ -170,7 +170,7 @@ class Guard:
         "Where most requests are refused, the event loop sleeps between two bunches of them: that leaves more of the core to those that are answered."
         if self.resting or self.engine.queue.refused < 0.5: return
         loop, self.resting = asyncio.get_running_loop(), True
-        def sleep(): time.sleep(0.002); loop.call_soon(setattr, self, "resting", False)  # what came meanwhile is answered before the next rest
+        def sleep(): time.sleep(0.003); loop.call_soon(setattr, self, "resting", False)  # what came meanwhile is answered before the next rest
         loop.call_soon(sleep)  # what is refused now is sent before
 
     async def __call__(self, scope, receive, send):
