@@ -120,7 +120,7 @@ def _layer(g: _Graph, x: str, get, config, tokens: _Tokens, int8: bool) -> str:
     return join(wide, "output.dense", "output.LayerNorm", -0.17)  # GELU is nowhere below -0.16998
 
 def _total(g: _Graph, x: str) -> str:
-    "Sum over the sentence's own tokens, (batch, width, ...); at unit length it is their mean, since the count cancels."
+    "Sum over the sentence's own tokens, (batch, width, dim) → (batch, dim); at unit length it is their mean, since the count cancels."
     row = g.op("Unsqueeze", g.op("Cast", g.mask, to=1), g.ints(1))
     return g.op("Squeeze", g.op("MatMul", row, x), g.ints(1))
 

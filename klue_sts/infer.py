@@ -207,7 +207,7 @@ class Scorer:
 
 # %% ../nbs/05a_infer.ipynb #208602d1
 def _width(tokens: int, most: int) -> int:
-    "The padded length of a sentence: the next multiple of 4."
+    "The padded length of a sentence: the next multiple of 4, so that its sums end in the same order beside longer ones, also in a graph that does not see to that itself (04b_graph)."
     return min(-(-tokens // 4) * 4, most)
 
 def _passes(widths: list, budget: int, spare: int = 64) -> list:
